@@ -1,0 +1,173 @@
+//! What a packet costs in the engine: parse, hit, miss, and a policy's swap and sweep.
+//!
+//! `cargo bench -p postern-dataplane`. Times are of one core of the machine at hand.
+
+#![allow(
+    missing_docs,
+    clippy::indexing_slicing,
+    reason = "a benchmark is no interface"
+)]
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use common::packets::*;
+use common::world::*;
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use postern_dataplane::engine::{Engine, EngineConfig, Frame, Verdict};
+use postern_dataplane::policy::PortId;
+use postern_dataplane::time::Now;
+use postern_dataplane::wire::{Headers, VnetHdr};
+use std::hint::black_box;
+use std::sync::Arc;
+
+fn engine(flows: u32) -> Engine {
+    Engine::new(
+        EngineConfig {
+            max_flows: flows,
+            seed: 1,
+        },
+        Arc::new(world(1, &[STORAGE])),
+    )
+}
+
+fn process(engine: &mut Engine, port: PortId, packet: &mut [u8]) -> Verdict {
+    let mut frame = Frame {
+        vnet: VnetHdr::default(),
+        packet,
+    };
+    engine.process(Now::from_millis(1), port, &mut frame)
+}
+
+/// Writes source port and the third octet of the destination, and brings nothing else up to date:
+/// the engine trusts checksums.
+fn spread(packet: &mut [u8], n: u32) {
+    let [_, high, b, a] = n.to_be_bytes();
+    packet[20] = b;
+    packet[21] = a;
+    packet[18] = high;
+}
+
+fn parse(c: &mut Criterion) {
+    let packet = tcp("10.0.1.5:5000", "8.8.8.8:443", ACK, 2, 1, &[7; 100]);
+    c.bench_function("parse", |b| {
+        b.iter(|| Headers::parse(&VnetHdr::default(), black_box(&packet)));
+    });
+}
+
+fn hit(c: &mut Criterion) {
+    let mut group = c.benchmark_group("hit");
+    group.throughput(Throughput::Elements(1));
+    for (name, port, from, to) in [
+        (
+            "tcp endpoint, unchanged",
+            VM1,
+            "10.0.1.5:5000",
+            "52.239.0.10:443",
+        ),
+        ("tcp shared source", VM1, "10.0.1.5:5000", "8.8.8.8:443"),
+    ] {
+        let mut engine = engine(1024);
+        let mut syn = tcp(from, to, SYN, 1, 0, &[]);
+        assert!(matches!(
+            process(&mut engine, port, &mut syn),
+            Verdict::Forward(_)
+        ));
+        let packet = tcp(from, to, ACK, 2, 1, &[7; 100]);
+        let mut bytes = packet.clone();
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                bytes[..40].copy_from_slice(&packet[..40]);
+                process(&mut engine, port, &mut bytes)
+            });
+        });
+    }
+    for flows in [1_000u32, 1_000_000] {
+        let mut engine = engine(flows + 1);
+        let query = udp("10.0.1.4:5000", "8.8.0.8:53", b"query");
+        let mut bytes = query.clone();
+        for n in 0..flows {
+            bytes.copy_from_slice(&query);
+            spread(&mut bytes, n);
+            assert!(matches!(
+                process(&mut engine, VM0, &mut bytes),
+                Verdict::Forward(_)
+            ));
+        }
+        let mut n = 0u32;
+        group.bench_function(
+            BenchmarkId::new("udp instance address, random flow of", flows),
+            |b| {
+                b.iter(|| {
+                    n = n.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    bytes[..32].copy_from_slice(&query[..32]);
+                    spread(&mut bytes, (n >> 8) % flows);
+                    process(&mut engine, VM0, &mut bytes)
+                });
+            },
+        );
+    }
+    group.finish();
+}
+
+fn miss(c: &mut Criterion) {
+    let mut group = c.benchmark_group("miss");
+    for (name, port, from) in [
+        ("udp instance address", VM0, "10.0.1.4:5000"),
+        ("udp shared source", VM1, "10.0.1.5:5000"),
+    ] {
+        let query = udp(from, "8.8.0.8:53", b"query");
+        group.throughput(Throughput::Elements(50_000));
+        group.sample_size(20);
+        group.bench_function(name, |b| {
+            b.iter_batched_ref(
+                || (engine(60_000), query.clone()),
+                |(engine, bytes)| {
+                    for n in 0..50_000 {
+                        bytes.copy_from_slice(&query);
+                        spread(bytes, n);
+                        black_box(process(engine, port, bytes));
+                    }
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+fn swap(c: &mut Criterion) {
+    let mut group = c.benchmark_group("swap");
+    let mut engine = engine(100_000);
+    let query = udp("10.0.1.4:5000", "8.8.0.8:53", b"query");
+    let mut bytes = query.clone();
+    for n in 0..100_000 {
+        bytes.copy_from_slice(&query);
+        spread(&mut bytes, n);
+        process(&mut engine, VM0, &mut bytes);
+    }
+    let mut epoch = 1;
+    group.bench_function("install alone", |b| {
+        b.iter_batched(
+            || {
+                epoch += 1;
+                Arc::new(world(epoch, &[STORAGE]))
+            },
+            |snapshot| engine.install(snapshot),
+            BatchSize::PerIteration,
+        );
+    });
+    group.sample_size(20);
+    group.throughput(Throughput::Elements(100_000));
+    group.bench_function("sweep of 100,000 kept flows", |b| {
+        b.iter(|| {
+            epoch += 1;
+            engine.install(Arc::new(world(epoch, &[STORAGE])));
+            while engine.advance(Now::from_millis(1), 4096).is_none() {}
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, parse, hit, miss, swap);
+criterion_main!(benches);

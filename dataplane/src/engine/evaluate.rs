@@ -1,0 +1,371 @@
+//! What the policy says of a flow: the layers in order, without side effects.
+//!
+//! ownership, NSG out, route, source, destination (NSG in). The result is complete: given a public
+//! port where the source asks for one, it is all that is needed to open the flow.
+
+use crate::flow::{RouteKind, SourceKind};
+use crate::policy::{
+    Access, Direction, NextHop, Nic, Nsg, PortId, PortKind, PublicAddress, PublicSource, RuleId,
+    ServiceId, Snapshot, SourceId, Subnet, Tuple,
+};
+use crate::stats::DropReason;
+use crate::wire::{ICMP, TCP};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// The source that a flow is to get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The one it has.
+    Unchanged,
+    /// This address, port unchanged.
+    OneToOne(Ipv4Addr),
+    /// A port of this shared source.
+    Shared(SourceId),
+}
+
+impl Source {
+    /// Returns what the responder sees.
+    #[must_use]
+    pub const fn kind(self) -> SourceKind {
+        match self {
+            Self::Unchanged => SourceKind::Private,
+            Self::OneToOne(_) => SourceKind::OneToOne,
+            Self::Shared(_) => SourceKind::Shared,
+        }
+    }
+}
+
+/// What is to become of a flow that may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// The kind of route.
+    pub route: RouteKind,
+    /// The service, if an endpoint leads to it.
+    pub service: Option<ServiceId>,
+    /// The source that the responder is to see.
+    pub source: Source,
+    /// The port to leave by.
+    pub egress: PortId,
+    /// The address to be delivered to.
+    pub destination: Ipv4Addr,
+    /// The rules that allowed it: the sender's NIC and subnet, the receiver's subnet and NIC.
+    pub rules: [Option<RuleId>; 4],
+}
+
+/// Why a flow may not begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// The reason.
+    pub reason: DropReason,
+    /// The port where it is counted: the ingress port, but the receiver's for its NSG.
+    pub port: PortId,
+    /// The direction seen from that port.
+    pub direction: Direction,
+    /// The NSG rule that denied it, if one did.
+    pub rule: Option<RuleId>,
+}
+
+/// Whether NSGs are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NsgMode {
+    /// They are: for new flows.
+    Enforce,
+    /// They are not: for flows that they admitted once.
+    Ignore,
+}
+
+/// A flow to be judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The policy.
+    pub snapshot: &'a Snapshot,
+    /// The port that the first packet came in by.
+    pub ingress: PortId,
+    /// The first packet's tuple; ports 0 for ICMP.
+    pub tuple: Tuple,
+    /// Whether the first packet is a fragment.
+    pub is_fragment: bool,
+    /// Whether NSGs are asked.
+    pub nsg: NsgMode,
+}
+
+type Rules = [Option<RuleId>; 2];
+
+impl Request<'_> {
+    /// Returns what the policy says of the flow.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`] if the flow may not begin.
+    pub fn evaluate(&self) -> Result<Path, Denied> {
+        let Some(port) = self.snapshot.port(self.ingress) else {
+            return Err(self.denied(Direction::Inbound, DropReason::NoPort));
+        };
+        match &port.kind {
+            PortKind::Nic(nic) => self.leaving_nic(nic),
+            PortKind::Internet => self.entering_from_internet(),
+            PortKind::Service => Err(self.denied(Direction::Inbound, DropReason::ServiceInitiated)),
+        }
+    }
+
+    fn denied(&self, direction: Direction, reason: DropReason) -> Denied {
+        Denied {
+            reason,
+            port: self.ingress,
+            direction,
+            rule: None,
+        }
+    }
+
+    fn out(&self, reason: DropReason) -> Denied {
+        self.denied(Direction::Outbound, reason)
+    }
+
+    fn leaving_nic(&self, nic: &Nic) -> Result<Path, Denied> {
+        let is_own = nic.addresses.contains(&self.tuple.source);
+        if !is_own && !nic.ip_forwarding {
+            return Err(self.out(DropReason::SourceNotOwned));
+        }
+        let subnet = self
+            .snapshot
+            .subnet(nic.subnet)
+            .ok_or_else(|| self.out(DropReason::NoPort))?;
+        let path = self.route(nic, subnet)?;
+        if path.route != RouteKind::VnetLocal && !is_own {
+            // An endpoint and a public source are the NIC's; they serve no address behind it.
+            return Err(self.out(DropReason::SourceNotOwned));
+        }
+        self.deliver(path)
+    }
+
+    /// NSG out, route and source.
+    fn route(&self, nic: &Nic, subnet: &Subnet) -> Result<Path, Denied> {
+        let [by_nic, by_subnet] = self.nsgs(
+            [&nic.nsg, &subnet.nsg],
+            self.ingress,
+            Direction::Outbound,
+            &self.tuple,
+        )?;
+        let destination = self.tuple.destination;
+        let route = subnet.routes.lookup(destination);
+        let endpoint = match self.tuple.protocol {
+            TCP => subnet.endpoints.lookup(destination),
+            _ => None,
+        };
+        let mut path = Path {
+            route: RouteKind::Internet,
+            service: None,
+            source: Source::Unchanged,
+            egress: self.ingress,
+            destination,
+            rules: [by_nic, by_subnet, None, None],
+        };
+        if let Some(endpoint) = endpoint {
+            // Inside the network's own address space the longer prefix wins, and of equal ones
+            // the network's (reference section 3.4, rule 5).
+            let is_local = route.is_some_and(|route| {
+                route.next_hop == NextHop::VnetLocal
+                    && route.prefix.prefix_len() >= endpoint.prefix.prefix_len()
+            });
+            if !is_local {
+                path.route = RouteKind::ServiceEndpoint;
+                path.service = Some(endpoint.service);
+                return Ok(path);
+            }
+        }
+        match route.map(|route| route.next_hop) {
+            Some(NextHop::VnetLocal) => path.route = RouteKind::VnetLocal,
+            Some(NextHop::Internet) => path.source = self.public_source(nic)?,
+            Some(NextHop::None) | None => return Err(self.out(DropReason::RouteNone)),
+        }
+        Ok(path)
+    }
+
+    fn public_source(&self, nic: &Nic) -> Result<Source, Denied> {
+        match nic.public {
+            PublicSource::None => Err(self.out(DropReason::NoPublicSource)),
+            PublicSource::OneToOne(address) => Ok(Source::OneToOne(address)),
+            PublicSource::Shared(id) => {
+                let source = self
+                    .snapshot
+                    .source(id)
+                    .ok_or_else(|| self.out(DropReason::NoPublicSource))?;
+                if (self.tuple.protocol == ICMP && !source.icmp)
+                    || (self.is_fragment && !source.fragments)
+                {
+                    return Err(self.out(DropReason::NotTranslatable));
+                }
+                Ok(Source::Shared(id))
+            }
+        }
+    }
+
+    /// Finds the port that has the destination, and asks the receiver's NSGs.
+    fn deliver(&self, mut path: Path) -> Result<Path, Denied> {
+        match path.route {
+            RouteKind::VnetLocal => self.deliver_local(path),
+            RouteKind::ServiceEndpoint => match self.snapshot.services.get(&path.destination) {
+                Some(service) => {
+                    path.egress = service.port;
+                    Ok(path)
+                }
+                None => Err(self.out(DropReason::NoSuchService)),
+            },
+            RouteKind::Internet | RouteKind::Inbound => self.deliver_public(path),
+        }
+    }
+
+    fn deliver_local(&self, mut path: Path) -> Result<Path, Denied> {
+        let no_such_nic = || self.out(DropReason::NoSuchNic);
+        let sender = self.snapshot.nic(self.ingress).ok_or_else(no_such_nic)?;
+        let subnet = self
+            .snapshot
+            .subnet(sender.subnet)
+            .ok_or_else(no_such_nic)?;
+        let vnet = self.snapshot.vnet(subnet.vnet).ok_or_else(no_such_nic)?;
+        let &egress = vnet.nics.get(&path.destination).ok_or_else(no_such_nic)?;
+        if egress == self.ingress {
+            return Err(no_such_nic());
+        }
+        path.egress = egress;
+        self.admit(path, self.tuple)
+    }
+
+    /// A service address, another NIC's public address, or the Internet.
+    fn deliver_public(&self, mut path: Path) -> Result<Path, Denied> {
+        if let Some(service) = self.snapshot.services.get(&path.destination) {
+            path.egress = service.port;
+            return Ok(path);
+        }
+        match self.snapshot.publics.get(&path.destination) {
+            Some(&PublicAddress::OneToOne(port)) => {
+                let seen = match path.source {
+                    Source::Unchanged => self.tuple.source,
+                    Source::OneToOne(address) => address,
+                    // The port is not leased yet, and rules on it would be of no use.
+                    Source::Shared(id) => self
+                        .snapshot
+                        .source(id)
+                        .and_then(|source| source.addresses.first().copied())
+                        .unwrap_or(self.tuple.source),
+                };
+                self.deliver_to_instance(path, port, seen)
+            }
+            Some(PublicAddress::Shared(_)) => Err(self.out(DropReason::NoFlow)),
+            None => {
+                path.egress = self
+                    .snapshot
+                    .internet
+                    .ok_or_else(|| self.out(DropReason::RouteNone))?;
+                Ok(path)
+            }
+        }
+    }
+
+    fn entering_from_internet(&self) -> Result<Path, Denied> {
+        let destination = self.tuple.destination;
+        let path = Path {
+            route: RouteKind::Internet,
+            service: None,
+            source: Source::Unchanged,
+            egress: self.ingress,
+            destination,
+            rules: [None; 4],
+        };
+        if let Some(service) = self.snapshot.services.get(&destination) {
+            return Ok(Path {
+                egress: service.port,
+                ..path
+            });
+        }
+        match self.snapshot.publics.get(&destination) {
+            Some(&PublicAddress::OneToOne(port)) => self.deliver_to_instance(
+                Path {
+                    route: RouteKind::Inbound,
+                    ..path
+                },
+                port,
+                self.tuple.source,
+            ),
+            Some(PublicAddress::Shared(_)) | None => {
+                Err(self.denied(Direction::Inbound, DropReason::NoFlow))
+            }
+        }
+    }
+
+    /// Delivers to the NIC that owns a public address: its NSGs see the private destination.
+    fn deliver_to_instance(
+        &self,
+        mut path: Path,
+        port: PortId,
+        seen_source: Ipv4Addr,
+    ) -> Result<Path, Denied> {
+        let no_such_nic = || self.denied(Direction::Inbound, DropReason::NoSuchNic);
+        let nic = self.snapshot.nic(port).ok_or_else(no_such_nic)?;
+        let &private = nic.addresses.first().ok_or_else(no_such_nic)?;
+        if port == self.ingress {
+            return Err(no_such_nic());
+        }
+        path.egress = port;
+        path.destination = private;
+        self.admit(
+            path,
+            Tuple {
+                source: seen_source,
+                destination: private,
+                ..self.tuple
+            },
+        )
+    }
+
+    /// Asks the NSGs of the NIC at `path.egress`.
+    fn admit(&self, mut path: Path, tuple: Tuple) -> Result<Path, Denied> {
+        let receiver = path.egress;
+        let Some(nic) = self.snapshot.nic(receiver) else {
+            return Ok(path);
+        };
+        let none = None;
+        let subnet_nsg = self
+            .snapshot
+            .subnet(nic.subnet)
+            .map_or(&none, |subnet| &subnet.nsg);
+        let [by_subnet, by_nic] =
+            self.nsgs([subnet_nsg, &nic.nsg], receiver, Direction::Inbound, &tuple)?;
+        let [out_nic, out_subnet, ..] = path.rules;
+        path.rules = [out_nic, out_subnet, by_subnet, by_nic];
+        Ok(path)
+    }
+
+    /// Asks two NSGs in this order; an absent one allows, the first denial ends it.
+    fn nsgs(
+        &self,
+        groups: [&Option<Arc<Nsg>>; 2],
+        port: PortId,
+        direction: Direction,
+        tuple: &Tuple,
+    ) -> Result<Rules, Denied> {
+        let mut rules = [None; 2];
+        if self.nsg == NsgMode::Ignore {
+            return Ok(rules);
+        }
+        for (group, rule) in groups.into_iter().zip(&mut rules) {
+            let Some(group) = group else { continue };
+            let decision = group.evaluate(direction, tuple);
+            if decision.access == Access::Deny {
+                let reason = match direction {
+                    Direction::Outbound => DropReason::NsgDeniedOut,
+                    Direction::Inbound => DropReason::NsgDeniedIn,
+                };
+                return Err(Denied {
+                    reason,
+                    port,
+                    direction,
+                    rule: decision.rule,
+                });
+            }
+            *rule = decision.rule;
+        }
+        Ok(rules)
+    }
+}

@@ -1,0 +1,94 @@
+//! ICMP errors: translated outside and inside, through the flow that they quote (RFC 5508).
+
+use super::{Context, Dropped, Engine};
+use crate::flow::{FlowKey, Life, Pair, Side, Transposition};
+use crate::policy::PortId;
+use crate::stats::DropReason;
+use crate::wire::checksum::{Delta, Sum};
+use crate::wire::{Headers, VnetHdr, icmp, ipv4, put_u16};
+use std::net::Ipv4Addr;
+
+impl Engine {
+    /// Translates an error and returns the port that it leaves by.
+    ///
+    /// The error comes from whoever received a packet of a flow, and quotes that packet as it was
+    /// delivered. It goes to the packet's sender, who must find the packet as it was sent. An
+    /// error changes nothing in its flow.
+    pub(super) fn translate_error(
+        &mut self,
+        context: &mut Context<'_, '_>,
+    ) -> Result<PortId, Dropped> {
+        debug_assert!(
+            context.headers.fragment != crate::wire::Fragment::Later,
+            "a later fragment has no transport header"
+        );
+        let no_flow = context.dropped(DropReason::IcmpNoFlow);
+        let quote_at = context.headers.ip_header_len + icmp::LEN;
+        let quote = context.frame.packet.get(quote_at..).ok_or(no_flow)?;
+        let quoted = Headers::parse_quoted(quote).map_err(|_| no_flow)?;
+        let delivered = FlowKey::of(context.ingress, &quoted);
+        let (id, receiver) = self
+            .flows
+            .find(delivered.reply(context.ingress))
+            .ok_or(no_flow)?;
+        let pair = self
+            .flows
+            .get(id)
+            .filter(|pair| pair.life == Life::Live)
+            .ok_or(no_flow)?;
+        let sent = pair.key(receiver.other());
+        let source = self.error_source(context, pair, receiver, quoted.destination)?;
+        let egress = sent.port();
+        let mtu = self
+            .snapshot
+            .port(egress)
+            .map_or(0, |port| usize::from(port.mtu));
+        if context.frame.packet.len() > mtu {
+            return Err(context.dropped(DropReason::TooBig));
+        }
+        let outer = Delta::default()
+            .address(context.headers.source, source)
+            .address(context.headers.destination, sent.source());
+        let packet = &mut *context.frame.packet;
+        ipv4::set_addresses(packet, source, sent.source(), outer);
+        if let Some(quote) = packet.get_mut(quote_at..) {
+            Transposition::new(delivered, sent).apply(&VnetHdr::default(), &quoted, quote);
+        }
+        finish(packet, context.headers.ip_header_len);
+        Ok(egress)
+    }
+
+    /// Returns the source that the error is to bear: the address that the flow's sender knows, if
+    /// the error comes from there; else the router's own, if it may be seen.
+    fn error_source(
+        &self,
+        context: &Context<'_, '_>,
+        pair: &Pair,
+        receiver: Side,
+        delivered_to: Ipv4Addr,
+    ) -> Result<Ipv4Addr, Dropped> {
+        let source = context.headers.source;
+        let known = pair.key(receiver.other()).destination();
+        if source == delivered_to {
+            return Ok(known);
+        }
+        match self.snapshot.nic(context.ingress) {
+            // The public side has routers of its own.
+            None => Ok(source),
+            Some(nic) if nic.ip_forwarding || nic.addresses.contains(&source) => {
+                // A private address must not appear where the flow shows a public one.
+                Ok(if known == delivered_to { source } else { known })
+            }
+            Some(_) => Err(context.dropped(DropReason::SourceNotOwned)),
+        }
+    }
+}
+
+/// Computes the checksum of the ICMP message that begins at `at`.
+fn finish(packet: &mut [u8], at: usize) {
+    if let Some(message) = packet.get_mut(at..) {
+        put_u16(message, icmp::CHECKSUM, 0);
+        let checksum = Sum::default().bytes(message).checksum();
+        put_u16(message, icmp::CHECKSUM, checksum);
+    }
+}

@@ -1,0 +1,110 @@
+//! Packets that the engine makes itself: resets and "fragmentation needed".
+
+use crate::flow::{Pair, Side};
+use crate::wire::checksum::{Sum, pseudo_header};
+use crate::wire::tcp::{Flags, Segment};
+use crate::wire::{Fragment, Headers, ICMP, TCP, Transport, VnetHdr, icmp, ipv4};
+use std::net::Ipv4Addr;
+
+const TTL: u8 = 64;
+/// How much of a packet an error quotes, so that it stays below 576 bytes (RFC 1812 section
+/// 4.3.2.3).
+const MAX_QUOTE: usize = 576 - ipv4::MIN_LEN - icmp::LEN;
+
+struct Reset {
+    source: (Ipv4Addr, u16),
+    destination: (Ipv4Addr, u16),
+    seq: u32,
+    ack: u32,
+    flags: Flags,
+}
+
+/// Returns the reset that tells `side` of a pair that its connection is over.
+pub(super) fn reset_of(pair: &Pair, side: Side) -> Option<Vec<u8>> {
+    let key = pair.key(side);
+    let (seq, ack) = pair.tcp.as_ref()?.reset_numbers(side);
+    Some(reset(&Reset {
+        source: (key.destination(), key.destination_port()),
+        destination: (key.source(), key.source_port()),
+        seq,
+        ack,
+        flags: Flags(Flags::RST.0 | Flags::ACK.0),
+    }))
+}
+
+/// Returns the reset that answers a segment without a connection (RFC 9293 section 3.10.7.1), or
+/// nothing if the segment is itself a reset.
+pub(super) fn reset_for(headers: &Headers, segment: &Segment) -> Option<Vec<u8>> {
+    if segment.flags.has(Flags::RST) {
+        return None;
+    }
+    let (seq, ack, flags) = if segment.flags.has(Flags::ACK) {
+        (segment.ack, 0, Flags::RST)
+    } else {
+        let syn = u32::from(segment.flags.has(Flags::SYN));
+        let fin = u32::from(segment.flags.has(Flags::FIN));
+        let end = segment
+            .seq
+            .wrapping_add(segment.payload_len)
+            .wrapping_add(syn + fin);
+        (0, end, Flags(Flags::RST.0 | Flags::ACK.0))
+    };
+    Some(reset(&Reset {
+        source: (headers.destination, headers.destination_port),
+        destination: (headers.source, headers.source_port),
+        seq,
+        ack,
+        flags,
+    }))
+}
+
+fn reset(reset: &Reset) -> Vec<u8> {
+    let mut segment = Vec::with_capacity(20);
+    segment.extend(reset.source.1.to_be_bytes());
+    segment.extend(reset.destination.1.to_be_bytes());
+    segment.extend(reset.seq.to_be_bytes());
+    segment.extend(reset.ack.to_be_bytes());
+    segment.extend([0x50, reset.flags.0]);
+    segment.extend([0; 6]);
+    let sum = pseudo_header(reset.source.0, reset.destination.0, TCP, 20).bytes(&segment);
+    crate::wire::put_u16(&mut segment, crate::wire::tcp::CHECKSUM, sum.checksum());
+    network(reset.source.0, reset.destination.0, TCP, &segment)
+}
+
+/// Returns the error that tells the sender of `packet` to send at most `mtu` bytes (RFC 1191), or
+/// nothing if there must be none: about errors and later fragments (RFC 1122 section 3.2.2).
+///
+/// It comes from the address that the sender was talking to: a virtual network shows no routers.
+pub(super) fn fragmentation_needed(packet: &[u8], mtu: usize) -> Option<Vec<u8>> {
+    let headers = Headers::parse_quoted(packet).ok()?;
+    if headers.fragment == Fragment::Later || headers.transport == Transport::IcmpError {
+        return None;
+    }
+    let quote = packet.get(..packet.len().min(MAX_QUOTE))?;
+    let mut message = vec![icmp::UNREACHABLE, icmp::FRAGMENTATION_NEEDED, 0, 0, 0, 0];
+    message.extend(u16::try_from(mtu).unwrap_or(u16::MAX).to_be_bytes());
+    message.extend(quote);
+    let checksum = Sum::default().bytes(&message).checksum();
+    crate::wire::put_u16(&mut message, icmp::CHECKSUM, checksum);
+    Some(network(headers.destination, headers.source, ICMP, &message))
+}
+
+/// Puts an IPv4 header before `payload`.
+fn network(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let total_len = u16::try_from(ipv4::MIN_LEN + payload.len()).unwrap_or(u16::MAX);
+    let mut packet = Vec::with_capacity(usize::from(total_len));
+    packet.extend([0x45, 0]);
+    packet.extend(total_len.to_be_bytes());
+    // Identification 0 with DF: an atomic datagram (RFC 6864).
+    packet.extend([0, 0, 0x40, 0, TTL, protocol, 0, 0]);
+    packet.extend(source.octets());
+    packet.extend(destination.octets());
+    let checksum = Sum::default().bytes(&packet).checksum();
+    crate::wire::put_u16(&mut packet, 10, checksum);
+    packet.extend(payload);
+    debug_assert!(
+        protocol != TCP || Headers::parse(&VnetHdr::default(), &packet).is_ok(),
+        "what the engine makes is a packet"
+    );
+    packet
+}

@@ -1,0 +1,221 @@
+//! The slow path: a packet without a flow goes through the layers and opens one.
+
+use super::evaluate::{NsgMode, Path, Request, Source};
+use super::{Context, Dropped, Engine};
+use crate::flow::{FlowKey, InsertError, Life, Pair, PairId, Side, TcpTrack, Transposition, Why};
+use crate::policy::{PortId, Tuple};
+use crate::snat::Lease;
+use crate::stats::DropReason;
+use crate::wire::{Fragment, Transport};
+use std::net::Ipv4Addr;
+
+/// A public address and port that an earlier flow of the same tuple had.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Binding {
+    address: Ipv4Addr,
+    port: u16,
+}
+
+impl Engine {
+    /// Opens a flow for a packet that has none. `earlier` is the public port to prefer.
+    pub(super) fn miss(
+        &mut self,
+        context: &mut Context<'_, '_>,
+        key: FlowKey,
+        earlier: Option<Binding>,
+    ) -> Result<PortId, Dropped> {
+        let headers = &context.headers;
+        if !is_unicast(headers.destination) || !is_unicast(headers.source) {
+            return Err(context.dropped(DropReason::Multicast));
+        }
+        let snapshot = self.snapshot.clone();
+        let path = Request {
+            snapshot: &snapshot,
+            ingress: context.ingress,
+            tuple: tuple_of(key),
+            is_fragment: headers.fragment != Fragment::Whole,
+            nsg: NsgMode::Enforce,
+        }
+        .evaluate()?;
+        let tcp = match &headers.transport {
+            Transport::Tcp(segment) if !segment.flags.opens() => {
+                return Err(context.dropped(DropReason::TcpNoFlow));
+            }
+            Transport::Tcp(segment) => Some(TcpTrack::open(segment)),
+            Transport::Echo { request: false } => return Err(context.dropped(DropReason::NoFlow)),
+            _ => None,
+        };
+        let mtu = snapshot
+            .port(path.egress)
+            .map_or(0, |port| usize::from(port.mtu));
+        if headers.wire_len(&context.frame.vnet, context.frame.packet.len()) > mtu {
+            return Err(self.too_big(context, mtu));
+        }
+        let (lease, source, source_port) = self.bind(context, key, &path, earlier)?;
+        let why = Why {
+            route: path.route,
+            service: path.service,
+            source: path.source.kind(),
+            public: (path.source != Source::Unchanged).then_some(source),
+            egress: path.egress,
+            destination: path.destination,
+            rules: path.rules,
+        };
+        let pair = new_pair(
+            context,
+            key,
+            key.translated(source, source_port, path.destination),
+            why,
+        );
+        let id = self.insert(
+            context,
+            Pair {
+                tcp,
+                lease,
+                epoch: snapshot.epoch,
+                ..pair
+            },
+        )?;
+        self.pass(context, id, Side::Initiator)
+            .ok_or(context.dropped(DropReason::NoFlow))
+    }
+
+    /// Gives the flow its source: its own, the NIC's public address, or a leased port.
+    fn bind(
+        &mut self,
+        context: &Context<'_, '_>,
+        key: FlowKey,
+        path: &Path,
+        earlier: Option<Binding>,
+    ) -> Result<(Option<Lease>, Ipv4Addr, u16), Dropped> {
+        let id = match path.source {
+            Source::Unchanged => return Ok((None, key.source(), key.source_port())),
+            Source::OneToOne(address) => return Ok((None, address, key.source_port())),
+            Source::Shared(id) => id,
+        };
+        let exhausted = context.dropped(DropReason::SnatExhausted);
+        let snapshot = self.snapshot.clone();
+        let addresses = snapshot
+            .source(id)
+            .map(|source| &*source.addresses)
+            .unwrap_or_default();
+        let flows = &self.flows;
+        // All flows of one sender get the same address while it has ports (RFC 4787 REQ-2).
+        let count = addresses.len().max(1);
+        let first = earlier
+            .and_then(|binding| {
+                addresses
+                    .iter()
+                    .position(|&address| address == binding.address)
+            })
+            .unwrap_or(u32::from(key.source()) as usize % count);
+        for &address in addresses.iter().cycle().skip(first).take(count) {
+            let preferred = earlier
+                .filter(|binding| binding.address == address)
+                .map(|binding| binding.port);
+            let is_free = |port| {
+                let sent = key.translated(address, port, path.destination);
+                flows.find(sent.reply(path.egress)).is_none()
+            };
+            let lease =
+                self.pools
+                    .lease(&mut self.rng, address, key.protocol(), preferred, is_free);
+            if let Some(lease) = lease {
+                let port = lease.port();
+                return Ok((Some(lease), address, port));
+            }
+        }
+        Err(exhausted)
+    }
+
+    /// Inserts a pair; if it is not taken, its lease goes back.
+    fn insert(&mut self, context: &Context<'_, '_>, pair: Pair) -> Result<PairId, Dropped> {
+        let deadline = context
+            .now
+            .plus(pair.patience(&self.snapshot.settings.timers));
+        match self.flows.insert(pair, deadline) {
+            Ok(id) => {
+                self.counters.flows_opened += 1;
+                Ok(id)
+            }
+            Err((error, pair)) => {
+                self.release(pair.lease);
+                Err(context.dropped(match error {
+                    InsertError::Full => DropReason::FlowTableFull,
+                    InsertError::ForwardTaken | InsertError::ReplyTaken => {
+                        DropReason::ReplyTupleTaken
+                    }
+                }))
+            }
+        }
+    }
+
+    pub(super) fn release(&mut self, lease: Option<Lease>) {
+        if let Some(lease) = lease {
+            self.pools.release(lease);
+        }
+    }
+
+    /// Replaces a pair that is over by a new flow of the same tuple, with the same public port if
+    /// the policy still gives that address.
+    pub(super) fn reopen(
+        &mut self,
+        context: &mut Context<'_, '_>,
+        key: FlowKey,
+        id: PairId,
+        side: Side,
+    ) -> Result<PortId, Dropped> {
+        let mut earlier = None;
+        if let Some(pair) = self.flows.remove(id) {
+            if side == Side::Initiator {
+                earlier = pair.lease.as_ref().map(|lease| Binding {
+                    address: lease.address(),
+                    port: lease.port(),
+                });
+            }
+            self.release(pair.lease);
+            if pair.life == Life::Live {
+                self.counters.flows_ended += 1;
+            }
+        }
+        self.miss(context, key, earlier)
+    }
+}
+
+fn new_pair(context: &Context<'_, '_>, key: FlowKey, sent: FlowKey, why: Why) -> Pair {
+    let reply = sent.reply(why.egress);
+    Pair {
+        keys: [key, reply],
+        rewrites: [
+            Transposition::new(key, sent),
+            Transposition::new(reply, key.reply(key.port())),
+        ],
+        why,
+        epoch: Default::default(),
+        life: Life::Live,
+        tcp: None,
+        lease: None,
+        opened: context.now,
+        seen: context.now,
+        frames: [0; 2],
+        bytes: [0; 2],
+    }
+}
+
+/// Returns what the policy compares of a flow: ICMP has no ports.
+pub(super) fn tuple_of(key: FlowKey) -> Tuple {
+    let has_ports = key.protocol() != crate::wire::ICMP;
+    Tuple {
+        protocol: key.protocol(),
+        source: key.source(),
+        source_port: if has_ports { key.source_port() } else { 0 },
+        destination: key.destination(),
+        destination_port: if has_ports { key.destination_port() } else { 0 },
+    }
+}
+
+/// Returns whether an address can be one host's: not multicast, broadcast or "this network"
+/// (RFC 1122 section 3.2.1.3).
+fn is_unicast(address: Ipv4Addr) -> bool {
+    address.octets()[0] < 224 && address.octets()[0] != 0
+}

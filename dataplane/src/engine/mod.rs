@@ -1,0 +1,428 @@
+//! The engine: a frame and the time come in, a verdict and a rewritten frame go out.
+//!
+//! No I/O, no clock, no privileges. A *hit* is one lookup and one
+//! [`Transposition`](crate::flow::Transposition); a *miss* goes through the layers of [`evaluate`] and installs both directions
+//! at once. A hit by an older policy is judged again first ([`mod@reconcile`]), and a bounded
+//! sweep does the same for flows without traffic. A hit allocates nothing and locks nothing.
+
+pub mod evaluate;
+mod icmp_error;
+mod make;
+mod miss;
+pub mod reconcile;
+mod sweep;
+mod view;
+
+pub use sweep::SweepReport;
+pub use view::FlowView;
+
+use crate::flow::{FlowKey, FlowTable, FragmentTable, Life, PairId, Side};
+use crate::policy::{CloseMode, Direction, PortId, PortKind, Snapshot};
+use crate::snat::{PoolView, Pools};
+use crate::stats::{Counters, DropReason};
+use crate::time::Now;
+use crate::wire::{Fragment, Headers, Transport, VnetHdr, WireError};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use sweep::Sweep;
+
+pub use crate::flow::{RouteKind, SourceKind};
+
+/// What stays the same for an engine's life.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineConfig {
+    /// How many flow pairs are taken at once.
+    pub max_flows: u32,
+    /// Where randomness begins: the flow table's hash and the choice of public ports. Secret, and
+    /// new for each process, except in tests.
+    pub seed: u64,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            max_flows: 1 << 20,
+            seed: 0,
+        }
+    }
+}
+
+/// One frame: what stands in its `virtio_net_hdr`, and the IP packet, which is rewritten in place.
+#[derive(Debug)]
+pub struct Frame<'a> {
+    /// The header; the default for a device without one.
+    pub vnet: VnetHdr,
+    /// The packet. Its length never changes.
+    pub packet: &'a mut [u8],
+}
+
+/// What is to be done with a frame; it is counted already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It leaves by this port.
+    Forward(PortId),
+    /// It does not leave.
+    Drop(DropReason),
+}
+
+/// A packet that the engine made itself: complete, with its checksums, and small.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Emitted {
+    /// The port to leave by.
+    pub port: PortId,
+    /// The IP packet.
+    pub packet: Vec<u8>,
+}
+
+/// The engine of one worker: it owns its flows, leases and counters.
+#[derive(Debug)]
+pub struct Engine {
+    snapshot: Arc<Snapshot>,
+    flows: FlowTable,
+    fragments: FragmentTable,
+    pools: Pools,
+    counters: Counters,
+    emitted: VecDeque<Emitted>,
+    sweep: Option<Sweep>,
+    rng: StdRng,
+    /// When time was last let pass.
+    advanced: Now,
+}
+
+/// Where a packet is dropped, and why.
+#[derive(Clone, Copy, Debug)]
+struct Dropped {
+    port: PortId,
+    direction: Direction,
+    reason: DropReason,
+}
+
+impl From<evaluate::Denied> for Dropped {
+    fn from(denied: evaluate::Denied) -> Self {
+        Self {
+            port: denied.port,
+            direction: denied.direction,
+            reason: denied.reason,
+        }
+    }
+}
+
+/// The packet at hand and where it came from.
+struct Context<'a, 'b> {
+    now: Now,
+    ingress: PortId,
+    direction: Direction,
+    headers: Headers,
+    frame: &'a mut Frame<'b>,
+}
+
+impl Context<'_, '_> {
+    fn dropped(&self, reason: DropReason) -> Dropped {
+        Dropped {
+            port: self.ingress,
+            direction: self.direction,
+            reason,
+        }
+    }
+}
+
+impl Engine {
+    /// Returns an engine without flows that decides by `snapshot`.
+    #[must_use]
+    pub fn new(config: EngineConfig, snapshot: Arc<Snapshot>) -> Self {
+        Self {
+            snapshot,
+            flows: FlowTable::new(config.max_flows, config.seed),
+            fragments: FragmentTable::default(),
+            pools: Pools::default(),
+            counters: Counters::default(),
+            emitted: VecDeque::new(),
+            sweep: None,
+            rng: StdRng::seed_from_u64(config.seed),
+            advanced: Now::default(),
+        }
+    }
+
+    /// Decides on a frame that came in by `port`, rewrites it if it is forwarded, and counts it.
+    ///
+    /// The packet is left as it came if it is dropped. Afterwards [`Self::take_emitted`] may have
+    /// packets of the engine's own.
+    #[inline]
+    pub fn process(&mut self, now: Now, port: PortId, frame: &mut Frame<'_>) -> Verdict {
+        let len = frame.packet.len() as u64;
+        if let Some(counters) = self.counters.port_mut(port) {
+            counters.received_frames += 1;
+            counters.received_bytes += len;
+        }
+        match self.decide(now, port, frame) {
+            Ok(egress) => {
+                if let Some(counters) = self.counters.port_mut(egress) {
+                    counters.sent_frames += 1;
+                    counters.sent_bytes += len;
+                }
+                Verdict::Forward(egress)
+            }
+            Err(Dropped {
+                port,
+                direction,
+                reason,
+            }) => {
+                self.counters.drop(port, direction, reason);
+                Verdict::Drop(reason)
+            }
+        }
+    }
+
+    #[inline]
+    fn decide(
+        &mut self,
+        now: Now,
+        ingress: PortId,
+        frame: &mut Frame<'_>,
+    ) -> Result<PortId, Dropped> {
+        let direction = self.direction(ingress);
+        let headers = Headers::parse(&frame.vnet, frame.packet).map_err(|error| Dropped {
+            port: ingress,
+            direction,
+            reason: reason_of(error),
+        })?;
+        let mut context = Context {
+            now,
+            ingress,
+            direction,
+            headers,
+            frame,
+        };
+        if headers.transport == Transport::IcmpError {
+            return self.translate_error(&mut context);
+        }
+        if headers.fragment == Fragment::Later {
+            return self.follow_fragment(&mut context);
+        }
+        let key = FlowKey::of(ingress, &headers);
+        match self.flows.find(key) {
+            Some((id, side)) => self.hit(&mut context, key, id, side),
+            None => self.miss(&mut context, key, None),
+        }
+    }
+
+    /// Returns which way a packet goes that came in by `port`.
+    #[inline]
+    fn direction(&self, port: PortId) -> Direction {
+        match self.snapshot.port(port).map(|port| &port.kind) {
+            Some(PortKind::Nic(_)) => Direction::Outbound,
+            _ => Direction::Inbound,
+        }
+    }
+
+    #[inline]
+    fn hit(
+        &mut self,
+        context: &mut Context<'_, '_>,
+        key: FlowKey,
+        id: PairId,
+        side: Side,
+    ) -> Result<PortId, Dropped> {
+        let epoch = self.snapshot.epoch;
+        let lost = context.dropped(DropReason::NoFlow);
+        let pair = self.flows.get(id).ok_or(lost)?;
+        if pair.epoch != epoch && pair.life == Life::Live && !self.revisit(context.now, id) {
+            // The flow is gone, or closed: look again, without its help.
+            return match self.flows.find(key) {
+                Some((id, side)) => self.refuse(context, key, id, side),
+                None => self.miss(context, key, None),
+            };
+        }
+        let pair = self.flows.get_mut(id).ok_or(lost)?;
+        if pair.life != Life::Live {
+            return self.refuse(context, key, id, side);
+        }
+        let egress = pair.egress(side);
+        let mtu = self
+            .snapshot
+            .port(egress)
+            .map_or(0, |port| usize::from(port.mtu));
+        if context
+            .headers
+            .wire_len(&context.frame.vnet, context.frame.packet.len())
+            > mtu
+        {
+            return Err(self.too_big(context, mtu));
+        }
+        if let Transport::Tcp(segment) = &context.headers.transport
+            && let Some(tcp) = &mut pair.tcp
+        {
+            if segment.flags.opens() && tcp.may_reopen() {
+                return self.reopen(context, key, id, side);
+            }
+            let before = tcp.state();
+            tcp.observe(side, segment);
+            if tcp.state() != before {
+                let patience = pair.patience(&self.snapshot.settings.timers);
+                self.flows.rearm(id, context.now.plus(patience));
+            }
+        }
+        self.pass(context, id, side).ok_or(lost)
+    }
+
+    /// Counts a packet in its flow, rewrites it, and returns the port that it leaves by.
+    #[inline]
+    fn pass(&mut self, context: &mut Context<'_, '_>, id: PairId, side: Side) -> Option<PortId> {
+        let pair = self.flows.get_mut(id)?;
+        pair.count(side, context.now, context.frame.packet.len());
+        let Context { headers, frame, .. } = context;
+        if headers.fragment == Fragment::First {
+            self.fragments.follow(
+                context.now,
+                fragment_key(context.ingress, headers),
+                id,
+                side,
+            );
+        }
+        pair.rewrite(side).apply(&frame.vnet, headers, frame.packet);
+        Some(pair.egress(side))
+    }
+
+    fn follow_fragment(&mut self, context: &mut Context<'_, '_>) -> Result<PortId, Dropped> {
+        let stray = context.dropped(DropReason::FragmentStray);
+        let key = fragment_key(context.ingress, &context.headers);
+        let (id, side) = self.fragments.find(context.now, key).ok_or(stray)?;
+        let pair = self.flows.get(id).ok_or(stray)?;
+        let flow = pair.key(side);
+        let is_same = flow.port() == key.port
+            && flow.source() == key.source
+            && flow.destination() == key.destination
+            && flow.protocol() == key.protocol;
+        if !is_same || pair.life != Life::Live || pair.epoch != self.snapshot.epoch {
+            return Err(stray);
+        }
+        let mtu = self
+            .snapshot
+            .port(pair.egress(side))
+            .map_or(0, |port| usize::from(port.mtu));
+        if context.frame.packet.len() > mtu {
+            return Err(self.too_big(context, mtu));
+        }
+        self.pass(context, id, side).ok_or(stray)
+    }
+
+    /// Handles a packet of a flow that is not live: what opens a flow opens it anew, what is late
+    /// is refused.
+    fn refuse(
+        &mut self,
+        context: &mut Context<'_, '_>,
+        key: FlowKey,
+        id: PairId,
+        side: Side,
+    ) -> Result<PortId, Dropped> {
+        let closed = context.dropped(DropReason::FlowClosed);
+        let life = self.flows.get(id).ok_or(closed)?.life;
+        match context.headers.transport {
+            Transport::Tcp(segment) if segment.flags.opens() => self.reopen(context, key, id, side),
+            Transport::Tcp(segment) => {
+                if life == Life::Tombstone
+                    && self.snapshot.settings.close_mode == CloseMode::Rst
+                    && let Some(packet) = make::reset_for(&context.headers, &segment)
+                {
+                    self.emit(context.ingress, packet);
+                }
+                Err(closed)
+            }
+            _ if life == Life::Held && side == Side::Initiator => {
+                self.reopen(context, key, id, side)
+            }
+            _ => Err(closed),
+        }
+    }
+
+    /// Puts a packet of the engine's own on its way, unless its port was detached.
+    fn emit(&mut self, port: PortId, packet: Vec<u8>) {
+        if self.snapshot.port(port).is_none() {
+            return;
+        }
+        if let Some(counters) = self.counters.port_mut(port) {
+            counters.made_frames += 1;
+        }
+        self.emitted.push_back(Emitted { port, packet });
+    }
+
+    /// Drops a packet that the output device does not take, and tells its sender if the packet
+    /// must not be cut (RFC 1191).
+    fn too_big(&mut self, context: &Context<'_, '_>, mtu: usize) -> Dropped {
+        if context.headers.dont_fragment
+            && let Some(packet) = make::fragmentation_needed(context.frame.packet, mtu)
+        {
+            self.emit(context.ingress, packet);
+        }
+        context.dropped(DropReason::TooBig)
+    }
+
+    /// Takes the next packet that the engine made. Call it until it returns `None`.
+    pub fn take_emitted(&mut self) -> Option<Emitted> {
+        self.emitted.pop_front()
+    }
+
+    /// Counts a frame that was forwarded to `port` but that its device did not take.
+    pub fn output_failed(&mut self, port: PortId) {
+        let direction = match self.direction(port) {
+            Direction::Inbound => Direction::Outbound,
+            Direction::Outbound => Direction::Inbound,
+        };
+        self.counters
+            .drop(port, direction, DropReason::OutputFailed);
+    }
+
+    /// Returns the policy in force.
+    #[must_use]
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// Returns the counters.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Returns how many flow pairs there are, resting ones included.
+    #[must_use]
+    pub fn flow_count(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Returns how many flow pairs are taken at once.
+    #[must_use]
+    pub fn max_flows(&self) -> usize {
+        self.flows.max()
+    }
+
+    /// Returns the use of every shared public address.
+    #[must_use]
+    pub fn snat(&self) -> Vec<PoolView> {
+        self.pools.view()
+    }
+}
+
+fn fragment_key(port: PortId, headers: &Headers) -> crate::flow::FragmentKey {
+    crate::flow::FragmentKey {
+        port,
+        source: headers.source,
+        destination: headers.destination,
+        protocol: headers.protocol,
+        ident: headers.ident,
+    }
+}
+
+fn reason_of(error: WireError) -> DropReason {
+    match error {
+        WireError::NotIp => DropReason::NotIp,
+        WireError::Ipv6 => DropReason::Ipv6,
+        WireError::Length { .. } => DropReason::Malformed,
+        WireError::TinyFragment => DropReason::FragmentTiny,
+        WireError::Protocol(_) => DropReason::ProtocolUnsupported,
+        WireError::IcmpType(_) => DropReason::IcmpUnsupported,
+        WireError::Offload => DropReason::BadOffload,
+    }
+}

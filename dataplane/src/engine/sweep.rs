@@ -1,0 +1,208 @@
+//! Policy changes and expiry: what happens to flows without a packet.
+
+use super::evaluate::{NsgMode, Request};
+use super::miss::tuple_of;
+use super::reconcile::{Outcome, reconcile};
+use super::{Engine, make};
+use crate::flow::{Life, PairId, Side};
+use crate::policy::{CloseMode, Epoch, PortId, Snapshot};
+use crate::time::Now;
+use std::sync::Arc;
+
+/// What became of the flows when a policy was applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// The policy.
+    pub epoch: Epoch,
+    /// Flows that go on with their binding. Connections that were over by themselves, and only
+    /// rest, are counted nowhere.
+    pub kept: u64,
+    /// TCP flows that were reset because their path changed.
+    pub closed: u64,
+    /// Other flows that were forgotten because their path changed.
+    pub rebound: u64,
+    /// Flows that an NSG ended.
+    pub denied: u64,
+}
+
+/// A walk over all flows, a bounded number at a time.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    place: u32,
+    report: SweepReport,
+}
+
+impl Engine {
+    /// Puts a policy in force. From now on every packet is judged by it; [`Self::advance`] then
+    /// reaches the flows without traffic and reports when it is done. A sweep that is under way
+    /// begins anew, and its counts so far go into the new report.
+    pub fn install(&mut self, snapshot: Arc<Snapshot>) {
+        for at in 0..snapshot.ports.len() {
+            if let Ok(at) = u16::try_from(at)
+                && snapshot.port(PortId(at)).is_some()
+                && self.snapshot.port(PortId(at)).is_none()
+            {
+                self.counters.reset_port(PortId(at));
+            }
+        }
+        let before = self
+            .sweep
+            .take()
+            .map(|sweep| sweep.report)
+            .unwrap_or_default();
+        let report = SweepReport {
+            epoch: snapshot.epoch,
+            kept: 0,
+            ..before
+        };
+        self.snapshot = snapshot;
+        self.sweep = Some(Sweep { place: 0, report });
+    }
+
+    /// Returns whether flows are still to be judged by the newest policy.
+    #[must_use]
+    pub fn is_sweeping(&self) -> bool {
+        self.sweep.is_some()
+    }
+
+    /// Lets time pass: ends flows that are due and goes on with the sweep, looking at no more than
+    /// `budget` flows for each. Returns the report when the sweep is done.
+    pub fn advance(&mut self, now: Now, budget: usize) -> Option<SweepReport> {
+        self.advanced = now;
+        self.fragments.expire(now);
+        for _ in 0..budget {
+            let Some(id) = self.flows.pop_due(now) else {
+                break;
+            };
+            self.expire(now, id);
+        }
+        self.continue_sweep(now, budget)
+    }
+
+    fn expire(&mut self, now: Now, id: PairId) {
+        let timers = self.snapshot.settings.timers;
+        let Some(pair) = self.flows.get_mut(id) else {
+            return;
+        };
+        let due = pair.seen.plus(pair.patience(&timers));
+        if due > now {
+            return self.flows.arm_due(id, due);
+        }
+        if pair.life == Life::Live {
+            self.counters.flows_ended += 1;
+            if pair.lease.is_some() && pair.tcp.is_none() && !timers.udp_hold.is_zero() {
+                pair.life = Life::Held;
+                pair.seen = now;
+                return self.flows.arm_due(id, now.plus(timers.udp_hold));
+            }
+        }
+        if let Some(pair) = self.flows.remove_due(id) {
+            self.release(pair.lease);
+        }
+    }
+
+    fn continue_sweep(&mut self, now: Now, budget: usize) -> Option<SweepReport> {
+        let mut place = self.sweep.as_ref()?.place;
+        let end = self.flows.bound();
+        let stop = end.min(place.saturating_add(u32::try_from(budget).unwrap_or(u32::MAX)));
+        while place < stop {
+            if let Some((id, pair)) = self.flows.at(place)
+                && pair.life == Life::Live
+                && pair.epoch != self.snapshot.epoch
+            {
+                self.revisit(now, id);
+            }
+            place += 1;
+        }
+        if place < end {
+            if let Some(sweep) = &mut self.sweep {
+                sweep.place = place;
+            }
+            return None;
+        }
+        self.sweep.take().map(|sweep| sweep.report)
+    }
+
+    /// Judges a live pair by the policy in force, and returns whether it goes on.
+    pub(super) fn revisit(&mut self, now: Now, id: PairId) -> bool {
+        let snapshot = &self.snapshot;
+        let Some(pair) = self.flows.get(id) else {
+            return false;
+        };
+        let key = pair.key(Side::Initiator);
+        let fresh = Request {
+            snapshot,
+            ingress: key.port(),
+            tuple: tuple_of(key),
+            is_fragment: false,
+            nsg: match snapshot.settings.reevaluate_on_change {
+                true => NsgMode::Enforce,
+                false => NsgMode::Ignore,
+            },
+        }
+        .evaluate();
+        let is_public_ours = pair
+            .why
+            .public
+            .is_none_or(|address| snapshot.publics.contains_key(&address));
+        let is_tcp = pair.tcp.is_some();
+        let outcome = reconcile(&pair.why, is_tcp, &fresh, is_public_ours);
+        let is_over = pair.tcp.as_ref().is_some_and(|tcp| tcp.may_reopen());
+        if !is_over {
+            self.count_outcome(outcome);
+        }
+        match outcome {
+            Outcome::Keep => {
+                let epoch = self.snapshot.epoch;
+                if let Some(pair) = self.flows.get_mut(id) {
+                    pair.epoch = epoch;
+                }
+            }
+            Outcome::Rebind => {
+                if let Some(pair) = self.flows.remove(id) {
+                    self.counters.flows_closed += 1;
+                    self.release(pair.lease);
+                }
+            }
+            Outcome::Close => self.cut(now, id, Life::Tombstone),
+            Outcome::Deny => self.cut(now, id, Life::Denied),
+        }
+        outcome == Outcome::Keep
+    }
+
+    fn count_outcome(&mut self, outcome: Outcome) {
+        let Some(Sweep { report, .. }) = &mut self.sweep else {
+            return;
+        };
+        match outcome {
+            Outcome::Keep => report.kept += 1,
+            Outcome::Rebind => report.rebound += 1,
+            Outcome::Close => report.closed += 1,
+            Outcome::Deny => report.denied += 1,
+        }
+    }
+
+    /// Ends a pair but keeps its keys for a while, so that late segments cannot open a new flow;
+    /// a connection that is not over by itself is reset on both sides.
+    fn cut(&mut self, now: Now, id: PairId, life: Life) {
+        let settings = self.snapshot.settings;
+        let Some(pair) = self.flows.get_mut(id) else {
+            return;
+        };
+        pair.life = life;
+        pair.seen = now;
+        let deadline = now.plus(pair.patience(&settings.timers));
+        let is_open = pair.tcp.as_ref().is_some_and(|tcp| !tcp.may_reopen());
+        self.counters.flows_closed += 1;
+        if is_open && life == Life::Tombstone && settings.close_mode == CloseMode::Rst {
+            let resets = [Side::Initiator, Side::Responder]
+                .map(|side| (pair.key(side).port(), make::reset_of(pair, side)));
+            for (port, packet) in resets {
+                if let Some(packet) = packet {
+                    self.emit(port, packet);
+                }
+            }
+        }
+        self.flows.rearm(id, deadline);
+    }
+}

@@ -1,0 +1,21 @@
+//! The flow table: which packets belong together, how they are rewritten, and until when.
+//!
+//! A *pair* is both directions of one connection: one record, two keys, inserted and removed
+//! together. The reply key must be new, and that alone makes a translated tuple unique. A pair
+//! remembers why it was decided ([`Why`]), so that it can be explained, and judged again when the
+//! policy changes.
+
+mod fragments;
+mod key;
+mod pair;
+mod table;
+mod tcp;
+mod transposition;
+mod wheel;
+
+pub use fragments::{FragmentKey, FragmentTable};
+pub use key::FlowKey;
+pub use pair::{Life, Pair, RouteKind, Side, SourceKind, Why};
+pub use table::{FlowTable, InsertError, PairId};
+pub use tcp::{TcpState, TcpTrack};
+pub use transposition::Transposition;

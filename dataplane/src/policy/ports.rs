@@ -1,0 +1,84 @@
+//! Ports: attachments, and what the policy knows of each.
+
+use super::{Nsg, ServiceId, SubnetIndex};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// The number of a port: given when it is attached, kept until it is detached. `control` does not
+/// give it again while flows of the old port may live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PortId(pub u16);
+
+/// An attachment: one TUN device in one namespace.
+#[derive(Clone, Debug)]
+pub struct Port {
+    /// The largest IP packet, in bytes, that the device takes (segments of a super-frame count
+    /// one by one).
+    pub mtu: u16,
+    /// What is behind it.
+    pub kind: PortKind,
+}
+
+/// What is behind a port.
+#[derive(Clone, Debug)]
+pub enum PortKind {
+    /// A workload's NIC in a subnet.
+    Nic(Nic),
+    /// The public side.
+    Internet,
+    /// Where service addresses live.
+    Service,
+}
+
+/// A workload's NIC.
+#[derive(Clone, Debug)]
+pub struct Nic {
+    /// The NIC's private addresses, the primary one first; never empty.
+    pub addresses: Vec<Ipv4Addr>,
+    /// Whether the NIC may send packets whose source is not its own.
+    pub ip_forwarding: bool,
+    /// The subnet that the NIC is in.
+    pub subnet: SubnetIndex,
+    /// The NIC's own NSG; none allows everything.
+    pub nsg: Option<Arc<Nsg>>,
+    /// The source that Internet-bound packets of this NIC get.
+    pub public: PublicSource,
+    /// The public address that belongs to this NIC alone, if it has one: packets to it come in
+    /// even where `public` is a shared source.
+    pub instance_address: Option<Ipv4Addr>,
+}
+
+/// How a NIC's packets get a public source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublicSource {
+    /// They do not: a private subnet.
+    None,
+    /// One-to-one: this address, ports unchanged.
+    OneToOne(Ipv4Addr),
+    /// An address and a leased port of this shared source.
+    Shared(SourceId),
+}
+
+/// An index into [`super::Snapshot::sources`], valid within one snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SourceId(pub u16);
+
+/// Public addresses that many NICs share, port by port.
+#[derive(Clone, Debug)]
+pub struct SharedSource {
+    /// The addresses; never empty.
+    pub addresses: Vec<Ipv4Addr>,
+    /// Whether ICMP echo is translated; if not, it is dropped.
+    pub icmp: bool,
+    /// Whether fragments are translated; if not, they are dropped.
+    pub fragments: bool,
+}
+
+/// Where a service address lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceAddress {
+    /// The port of kind service.
+    pub port: PortId,
+    /// The service that the address is of.
+    pub service: ServiceId,
+}

@@ -1,0 +1,195 @@
+//! Counters: what came, what went, and why the rest did not.
+
+use crate::policy::{Direction, PortId};
+
+macro_rules! drop_reasons {
+    ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
+        /// Why a packet was not forwarded. Every packet is either forwarded or counted under one.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum DropReason {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl DropReason {
+            /// Every reason, in the order of the counters.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Returns the name under which the reason is counted and printed.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+drop_reasons! {
+    /// The frame is shorter than its headers say, or a length field contradicts another.
+    Malformed => "malformed",
+    /// The `virtio_net_hdr` asks for something that the packet is not.
+    BadOffload => "bad_offload",
+    /// IPv6 from a guest: not carried yet.
+    Ipv6 => "ipv6",
+    /// Neither IPv4 nor IPv6.
+    NotIp => "not_ip",
+    /// A protocol that is not carried: anything but TCP, UDP and ICMP echo and errors.
+    ProtocolUnsupported => "protocol_unsupported",
+    /// Multicast or broadcast.
+    Multicast => "multicast",
+    /// An ICMP type that is neither echo nor a translatable error.
+    IcmpUnsupported => "icmp_unsupported",
+    /// The port is not part of the policy.
+    NoPort => "no_port",
+    /// The source is not the NIC's own and IP forwarding is off.
+    SourceNotOwned => "source_not_owned",
+    /// Denied by an NSG on the way out of the sender.
+    NsgDeniedOut => "nsg_denied_out",
+    /// Denied by an NSG on the way in to the receiver.
+    NsgDeniedIn => "nsg_denied_in",
+    /// The route's next hop is `None`, or no route covers the destination.
+    RouteNone => "route_none",
+    /// No NIC in the virtual network has the destination address.
+    NoSuchNic => "no_such_nic",
+    /// An endpoint covers the destination, but no service lives there.
+    NoSuchService => "no_such_service",
+    /// The NIC's subnet has no public source.
+    NoPublicSource => "no_public_source",
+    /// The public source does not translate this kind of packet (ICMP or a fragment).
+    NotTranslatable => "not_translatable",
+    /// Every port of the shared public source is taken for this destination.
+    SnatExhausted => "snat_exhausted",
+    /// Another flow has the reply tuple already.
+    ReplyTupleTaken => "reply_tuple_taken",
+    /// The flow table is full.
+    FlowTableFull => "flow_table_full",
+    /// A TCP segment that belongs to no flow and is not a SYN.
+    TcpNoFlow => "tcp_no_flow",
+    /// From the public side or a service, to an address or port that no flow of ours has.
+    NoFlow => "no_flow",
+    /// A service may only answer, never open a flow.
+    ServiceInitiated => "service_initiated",
+    /// A late packet of a flow that the policy closed.
+    FlowClosed => "flow_closed",
+    /// An ICMP error that quotes no flow of ours.
+    IcmpNoFlow => "icmp_no_flow",
+    /// A fragment whose first fragment was not seen.
+    FragmentStray => "fragment_stray",
+    /// A first fragment too short to hold the transport header (RFC 1858).
+    FragmentTiny => "fragment_tiny",
+    /// Larger than the output device takes; the sender is told if the packet forbids fragments.
+    TooBig => "too_big",
+    /// The output device is gone or did not take the frame.
+    OutputFailed => "output_failed",
+}
+
+/// How many reasons there are.
+pub const REASONS: usize = DropReason::ALL.len();
+
+/// Counters of one port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortCounters {
+    /// Frames that came from the port's device; a super-frame counts once.
+    pub received_frames: u64,
+    /// Their bytes, IP header included.
+    pub received_bytes: u64,
+    /// Frames forwarded to the port's device.
+    pub sent_frames: u64,
+    /// Their bytes, IP header included.
+    pub sent_bytes: u64,
+    /// Frames that Postern made itself and sent to the port: resets and ICMP errors.
+    pub made_frames: u64,
+    drops: [[u64; REASONS]; 2],
+}
+
+impl Default for PortCounters {
+    fn default() -> Self {
+        Self {
+            received_frames: 0,
+            received_bytes: 0,
+            sent_frames: 0,
+            sent_bytes: 0,
+            made_frames: 0,
+            drops: [[0; REASONS]; 2],
+        }
+    }
+}
+
+impl PortCounters {
+    /// Returns how many frames were dropped at this port for `reason`.
+    #[must_use]
+    pub fn dropped(&self, direction: Direction, reason: DropReason) -> u64 {
+        let [inbound, outbound] = &self.drops;
+        let row = match direction {
+            Direction::Inbound => inbound,
+            Direction::Outbound => outbound,
+        };
+        row.get(reason as usize).copied().unwrap_or(0)
+    }
+
+    /// Returns every drop counter that is not zero.
+    pub fn drops(&self) -> impl Iterator<Item = (Direction, DropReason, u64)> {
+        [Direction::Inbound, Direction::Outbound]
+            .into_iter()
+            .flat_map(move |direction| {
+                DropReason::ALL
+                    .iter()
+                    .map(move |&reason| (direction, reason, self.dropped(direction, reason)))
+                    .filter(|&(_, _, count)| count != 0)
+            })
+    }
+
+    fn count_drop(&mut self, direction: Direction, reason: DropReason) {
+        let [inbound, outbound] = &mut self.drops;
+        let row = match direction {
+            Direction::Inbound => inbound,
+            Direction::Outbound => outbound,
+        };
+        if let Some(counter) = row.get_mut(reason as usize) {
+            *counter += 1;
+        }
+    }
+}
+
+/// Counters of the whole engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    ports: Vec<PortCounters>,
+    /// Flow pairs that were opened.
+    pub flows_opened: u64,
+    /// Flow pairs that ended by themselves: closed by both sides, reset or idle.
+    pub flows_ended: u64,
+    /// Flow pairs that a policy change closed.
+    pub flows_closed: u64,
+}
+
+impl Counters {
+    /// Returns the counters of a port.
+    #[must_use]
+    pub fn port(&self, port: PortId) -> Option<&PortCounters> {
+        self.ports.get(usize::from(port.0))
+    }
+
+    /// Returns the counters of a port to change them, made at first use.
+    pub(crate) fn port_mut(&mut self, port: PortId) -> Option<&mut PortCounters> {
+        let at = usize::from(port.0);
+        if at >= self.ports.len() {
+            self.ports.resize_with(at + 1, PortCounters::default);
+        }
+        self.ports.get_mut(at)
+    }
+
+    /// Sets the counters of a port back to zero, for a port that takes over a number.
+    pub(crate) fn reset_port(&mut self, port: PortId) {
+        if let Some(counters) = self.port_mut(port) {
+            *counters = PortCounters::default();
+        }
+    }
+
+    pub(crate) fn drop(&mut self, port: PortId, direction: Direction, reason: DropReason) {
+        if let Some(counters) = self.port_mut(port) {
+            counters.count_drop(direction, reason);
+        }
+    }
+}

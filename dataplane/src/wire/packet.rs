@@ -1,0 +1,235 @@
+//! A whole packet, parsed once: what the engine needs to find its flow.
+
+use super::ipv4::Ipv4View;
+use super::tcp::{self, Segment, TcpView};
+use super::udp::{self, UdpView};
+use super::{GsoType, ICMP, TCP, UDP, VnetHdr, WireError, icmp};
+use std::net::Ipv4Addr;
+
+/// Where a packet stands among the fragments of its datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fragment {
+    /// It is the whole datagram.
+    Whole,
+    /// It is the first fragment: it holds the transport header.
+    First,
+    /// It is a later fragment: it holds none.
+    Later,
+}
+
+/// What follows the IPv4 header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP.
+    Tcp(Segment),
+    /// UDP.
+    Udp,
+    /// ICMP echo.
+    Echo {
+        /// Request or reply.
+        request: bool,
+    },
+    /// An ICMP error that quotes another packet.
+    IcmpError,
+    /// A later fragment: no header.
+    None,
+}
+
+/// The headers of one packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Headers {
+    /// IANA protocol number.
+    pub protocol: u8,
+    /// Source address.
+    pub source: Ipv4Addr,
+    /// Destination address.
+    pub destination: Ipv4Addr,
+    /// Source port; the identifier of an echo request; otherwise 0.
+    pub source_port: u16,
+    /// Destination port; the identifier of an echo reply; otherwise 0.
+    pub destination_port: u16,
+    /// Where the transport header begins.
+    pub ip_header_len: usize,
+    /// Length of the transport header, 0 if there is none.
+    pub transport_header_len: usize,
+    /// IPv4 identification.
+    pub ident: u16,
+    /// Whether routers must not cut the packet.
+    pub dont_fragment: bool,
+    /// Where the packet stands among fragments.
+    pub fragment: Fragment,
+    /// What follows the IPv4 header.
+    pub transport: Transport,
+}
+
+impl Headers {
+    /// Parses `packet` and checks that `vnet` asks for nothing that the packet is not.
+    ///
+    /// # Errors
+    ///
+    /// A [`WireError`] that says what is wrong; the packet cannot be carried.
+    #[inline]
+    pub fn parse(vnet: &VnetHdr, packet: &[u8]) -> Result<Self, WireError> {
+        let ip = Ipv4View::parse(packet)?;
+        let mut headers = Self::network(&ip);
+        if headers.fragment == Fragment::Later {
+            // Without a transport header it is still only carried for protocols we know.
+            if !matches!(headers.protocol, TCP | UDP | ICMP) {
+                return Err(WireError::Protocol(headers.protocol));
+            }
+        } else {
+            let parsed = headers.parse_transport(ip.payload());
+            match (parsed, headers.fragment) {
+                (Err(WireError::Length { .. }), Fragment::First) => {
+                    return Err(WireError::TinyFragment);
+                }
+                (result, _) => result?,
+            }
+        }
+        headers.check_offload(vnet)?;
+        Ok(headers)
+    }
+
+    fn network(ip: &Ipv4View<'_>) -> Self {
+        let fragment = match (ip.fragment_offset(), ip.more_fragments()) {
+            (0, false) => Fragment::Whole,
+            (0, true) => Fragment::First,
+            _ => Fragment::Later,
+        };
+        Self {
+            protocol: ip.protocol(),
+            source: ip.source(),
+            destination: ip.destination(),
+            source_port: 0,
+            destination_port: 0,
+            ip_header_len: ip.header_len(),
+            transport_header_len: 0,
+            ident: ip.ident(),
+            dont_fragment: ip.dont_fragment(),
+            fragment,
+            transport: Transport::None,
+        }
+    }
+
+    #[inline]
+    fn parse_transport(&mut self, payload: &[u8]) -> Result<(), WireError> {
+        match self.protocol {
+            TCP => {
+                let view = TcpView::parse(payload)?;
+                self.source_port = view.source_port();
+                self.destination_port = view.destination_port();
+                self.transport_header_len = view.header_len();
+                self.transport = Transport::Tcp(view.segment());
+            }
+            UDP => {
+                let view = UdpView::parse(payload, self.fragment == Fragment::First)?;
+                self.source_port = view.source_port();
+                self.destination_port = view.destination_port();
+                self.transport_header_len = udp::LEN;
+                self.transport = Transport::Udp;
+            }
+            ICMP => {
+                self.transport_header_len = icmp::LEN;
+                match icmp::parse(payload)? {
+                    icmp::Message::Echo { request, ident } => {
+                        if request {
+                            self.source_port = ident;
+                        } else {
+                            self.destination_port = ident;
+                        }
+                        self.transport = Transport::Echo { request };
+                    }
+                    icmp::Message::Error => self.transport = Transport::IcmpError,
+                }
+            }
+            other => return Err(WireError::Protocol(other)),
+        }
+        Ok(())
+    }
+
+    /// Parses a packet that an ICMP error quotes: the header and at least the ports must be there
+    /// (RFC 792 promises 8 bytes), lengths are those of the original.
+    ///
+    /// # Errors
+    ///
+    /// A [`WireError`] if too little is quoted, or what is quoted is itself an error or a later
+    /// fragment.
+    pub fn parse_quoted(packet: &[u8]) -> Result<Self, WireError> {
+        let ip = Ipv4View::parse_quoted(packet)?;
+        let mut headers = Self::network(&ip);
+        let payload = ip.payload();
+        let error = WireError::Length {
+            header: "quoted",
+            len_bytes: payload.len(),
+        };
+        let Some(&[a, b, c, d, e, f, g, h]) = payload.first_chunk::<8>() else {
+            return Err(error);
+        };
+        match headers.protocol {
+            _ if headers.fragment == Fragment::Later => return Err(error),
+            TCP | UDP => {
+                headers.source_port = u16::from_be_bytes([a, b]);
+                headers.destination_port = u16::from_be_bytes([c, d]);
+                headers.transport = if headers.protocol == UDP {
+                    Transport::Udp
+                } else {
+                    // Eight bytes end after the sequence number: the rest is not known.
+                    Transport::Tcp(Segment {
+                        seq: u32::from_be_bytes([e, f, g, h]),
+                        ..Segment::default()
+                    })
+                };
+            }
+            ICMP => {
+                headers.parse_transport(payload)?;
+                if headers.transport == Transport::IcmpError {
+                    return Err(WireError::IcmpType(a));
+                }
+            }
+            other => return Err(WireError::Protocol(other)),
+        }
+        Ok(headers)
+    }
+
+    #[inline]
+    fn check_offload(&self, vnet: &VnetHdr) -> Result<(), WireError> {
+        if vnet.needs_csum {
+            let offset = match self.transport {
+                Transport::Tcp(_) => tcp::CHECKSUM,
+                Transport::Udp => udp::CHECKSUM,
+                _ => return Err(WireError::Offload),
+            };
+            if usize::from(vnet.csum_start) != self.ip_header_len
+                || usize::from(vnet.csum_offset) != offset
+            {
+                return Err(WireError::Offload);
+            }
+        }
+        let fits = match vnet.gso_type {
+            GsoType::None => true,
+            GsoType::TcpV4 => matches!(self.transport, Transport::Tcp(_)) && self.is_cuttable(vnet),
+            GsoType::UdpL4 => self.transport == Transport::Udp && self.is_cuttable(vnet),
+            GsoType::TcpV6 => false,
+        };
+        if fits {
+            Ok(())
+        } else {
+            Err(WireError::Offload)
+        }
+    }
+
+    fn is_cuttable(&self, vnet: &VnetHdr) -> bool {
+        vnet.gso_size != 0 && vnet.needs_csum && self.fragment == Fragment::Whole
+    }
+
+    /// Returns the length of the largest packet that this frame is on a wire.
+    #[must_use]
+    #[inline]
+    pub fn wire_len(&self, vnet: &VnetHdr, packet_len: usize) -> usize {
+        match vnet.gso_type {
+            GsoType::None => packet_len,
+            _ => packet_len
+                .min(self.ip_header_len + self.transport_header_len + usize::from(vnet.gso_size)),
+        }
+    }
+}
