@@ -1,0 +1,395 @@
+//! The worker: one plain thread that owns the engine and moves frames between devices.
+//!
+//! It sleeps in `epoll_wait` until a device has frames, a command comes or the engine's clock must
+//! tick. A ready device gives one bounded batch and then waits for its next turn: epoll is
+//! level-triggered and puts a device that is still ready behind the others. A frame is read into
+//! one buffer that is used for ever, rewritten there by the engine, and written from there; after
+//! start a forwarded frame allocates nothing and makes no system call but read and write.
+//!
+//! Output never waits. A device that does not take a frame costs that frame, counted by
+//! [`Engine::output_failed`]. A device that is gone (deleted in its namespace) is taken out of the
+//! poll set and closed, with one warning; frames towards it are counted the same way.
+//!
+//! Between batches, and only there, commands run: a new policy, devices that come and go, queries.
+
+mod handle;
+
+pub use handle::{WorkerGone, WorkerHandle};
+
+use super::segment::Segments;
+use super::{IoError, Tun};
+use crate::engine::{Engine, Frame, SweepReport, Verdict};
+use crate::policy::PortId;
+use crate::time::Now;
+use crate::wire::vnet_hdr::{self, VnetHdr};
+use handle::{Command, Install};
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::io::Errno;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// Frames that one device may give before the next has its turn.
+const BATCH: usize = 64;
+/// Devices that one call of `epoll_wait` reports.
+const EVENTS: usize = 64;
+/// Flows that the engine looks at in one call of `advance`.
+const ADVANCE_BUDGET: usize = 4096;
+/// How often the engine's clock ticks while there are flows, and otherwise.
+const TICK: Duration = Duration::from_millis(100);
+const IDLE_TICK: Duration = Duration::from_millis(250);
+
+/// The longest IPv4 packet.
+const PACKET_MAX: usize = 65535;
+/// The mark of the wake-up descriptor among the events; ports are smaller.
+const WAKE: u64 = u64::MAX;
+
+/// What stands for a header of a kind that is not known: the engine refuses it for every packet and
+/// so counts the frame as a bad offload. The kernel sends none, as none was asked for.
+const UNKNOWN_OFFLOAD: VnetHdr = VnetHdr {
+    needs_csum: true,
+    csum_start: u16::MAX,
+    csum_offset: u16::MAX,
+    gso_type: vnet_hdr::GsoType::None,
+    gso_ecn: false,
+    hdr_len: 0,
+    gso_size: 0,
+};
+
+/// The thread that owns an engine and its devices.
+#[derive(Debug)]
+pub struct Worker {
+    engine: Engine,
+    epoll: OwnedFd,
+    wake: Arc<OwnedFd>,
+    commands: Receiver<Command>,
+    devices: Devices,
+    /// A header and the longest packet.
+    buffer: Box<[u8; vnet_hdr::LEN + PACKET_MAX]>,
+    start: Instant,
+    last_tick: Now,
+    /// Who waits for the report of the sweep under way.
+    reports: Vec<Sender<SweepReport>>,
+}
+
+impl Worker {
+    /// Starts the worker's thread, with no devices yet.
+    ///
+    /// # Errors
+    ///
+    /// [`IoError::Poll`] or [`IoError::Thread`]; nothing is left behind.
+    pub fn start(engine: Engine) -> Result<WorkerHandle, IoError> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(|source| IoError::Poll {
+            what: "epoll instance",
+            source,
+        })?;
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let wake = eventfd(0, flags)
+            .and_then(|wake| {
+                epoll::add(&epoll, &wake, EventData::new_u64(WAKE), EventFlags::IN)?;
+                Ok(Arc::new(wake))
+            })
+            .map_err(|source| IoError::Poll {
+                what: "wake-up descriptor",
+                source,
+            })?;
+        let (sender, commands) = channel();
+        let mut worker = Self {
+            engine,
+            epoll,
+            wake: Arc::clone(&wake),
+            commands,
+            devices: Devices::default(),
+            buffer: Box::new([0; vnet_hdr::LEN + PACKET_MAX]),
+            start: Instant::now(),
+            last_tick: Now::default(),
+            reports: Vec::new(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("postern-worker".to_owned())
+            .spawn(move || worker.run())
+            .map_err(|source| IoError::Thread { source })?;
+        Ok(WorkerHandle::new(sender, wake, thread))
+    }
+
+    fn run(&mut self) {
+        let mut events = Vec::with_capacity(EVENTS);
+        loop {
+            events.clear();
+            let timeout = self.timeout();
+            match epoll::wait(
+                &self.epoll,
+                rustix::buffer::spare_capacity(&mut events),
+                Some(&timeout),
+            ) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => {
+                    tracing::error!(%error, "the worker cannot wait for its devices and stops");
+                    return;
+                }
+            }
+            let mut is_woken = false;
+            for &Event { flags, data, .. } in &events {
+                match u16::try_from(data.u64()) {
+                    Ok(port) => self.serve(PortId(port), flags),
+                    Err(_) => is_woken = true,
+                }
+            }
+            if is_woken && self.obey().is_stop() {
+                return;
+            }
+            self.tick();
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now::default().plus(self.start.elapsed())
+    }
+
+    fn tick_interval(&self) -> Duration {
+        if self.engine.flow_count() == 0 {
+            IDLE_TICK
+        } else {
+            TICK
+        }
+    }
+
+    /// Returns how long the worker may sleep: not at all during a sweep.
+    fn timeout(&self) -> Timespec {
+        let sleep = if self.engine.is_sweeping() {
+            Duration::ZERO
+        } else {
+            self.tick_interval()
+                .saturating_sub(self.now().since(self.last_tick))
+        };
+        // Shorter than a second in every case, so the conversion cannot fail.
+        Timespec::try_from(sleep).unwrap_or(Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        })
+    }
+
+    /// Lets the engine's time pass if a tick is due or a sweep is under way.
+    fn tick(&mut self) {
+        let now = self.now();
+        let is_due = now.since(self.last_tick) >= self.tick_interval();
+        if !is_due && !self.engine.is_sweeping() {
+            return;
+        }
+        self.last_tick = now;
+        if let Some(report) = self.engine.advance(now, ADVANCE_BUDGET) {
+            for receiver in self.reports.drain(..) {
+                // Whoever asked may have lost interest.
+                let _ = receiver.send(report);
+            }
+        }
+        send_emitted(&mut self.engine, &self.devices);
+    }
+
+    /// Forwards one batch of a device, or takes the device out if it is gone.
+    fn serve(&mut self, port: PortId, flags: EventFlags) {
+        // Events of a device that was retired in this round have no device any more.
+        let Some(tun) = self.devices.get(port) else {
+            return;
+        };
+        let error = if flags.intersects(EventFlags::ERR | EventFlags::HUP) {
+            Some(Errno::BADFD)
+        } else {
+            let now = self.now();
+            forward_batch(
+                &mut self.engine,
+                &self.devices,
+                &mut self.buffer,
+                now,
+                port,
+                tun,
+            )
+        };
+        if let Some(error) = error {
+            self.retire(port, error);
+        }
+    }
+
+    /// Takes a device that is gone out of the poll set, so that it cannot wake the worker for ever.
+    fn retire(&mut self, port: PortId, error: Errno) {
+        if let Some(tun) = self.remove(port) {
+            tracing::warn!(port = port.0, device = tun.name(), %error, "device is gone");
+        }
+    }
+
+    fn remove(&mut self, port: PortId) -> Option<Tun> {
+        let tun = self.devices.take(port)?;
+        if let Err(error) = epoll::delete(&self.epoll, &tun) {
+            // Closing the descriptor takes it out as well.
+            tracing::debug!(port = port.0, %error, "device was not in the poll set");
+        }
+        Some(tun)
+    }
+
+    /// Runs every command that waits.
+    fn obey(&mut self) -> Obeyed {
+        let mut counter = [0; 8];
+        // Nothing to read means that an earlier round saw this wake-up already.
+        let _ = rustix::io::read(&*self.wake, &mut counter);
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Install(install) => self.install(*install),
+                Command::Query(query) => query(&self.engine),
+                Command::Stop => return Obeyed::Stop,
+            }
+        }
+        Obeyed::GoOn
+    }
+
+    fn install(&mut self, install: Install) {
+        let Install {
+            snapshot,
+            attach,
+            detach,
+            report,
+            done,
+        } = install;
+        // A number may pass from an old device to a new one, so the old ones go first. They are
+        // closed by the caller: the kernel takes its time to remove a device.
+        let mut removed: Vec<Tun> = detach
+            .into_iter()
+            .filter_map(|port| self.remove(port))
+            .collect();
+        for (port, tun) in attach {
+            removed.extend(self.remove(port));
+            let data = EventData::new_u64(u64::from(port.0));
+            if let Err(error) = epoll::add(&self.epoll, &tun, data, EventFlags::IN) {
+                // Out of memory or over a limit of the system: the device can still be written to.
+                tracing::error!(port = port.0, device = tun.name(), %error, "device is not polled");
+            }
+            self.devices.put(port, tun);
+        }
+        self.reports.push(report);
+        self.engine.install(snapshot);
+        let _ = done.send(removed);
+    }
+}
+
+/// Whether the worker goes on after its commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Obeyed {
+    GoOn,
+    Stop,
+}
+
+impl Obeyed {
+    fn is_stop(self) -> bool {
+        self == Self::Stop
+    }
+}
+
+/// The devices, at the index of their port.
+#[derive(Debug, Default)]
+struct Devices(Vec<Option<Tun>>);
+
+impl Devices {
+    fn get(&self, port: PortId) -> Option<&Tun> {
+        self.0.get(usize::from(port.0))?.as_ref()
+    }
+
+    fn take(&mut self, port: PortId) -> Option<Tun> {
+        self.0.get_mut(usize::from(port.0))?.take()
+    }
+
+    fn put(&mut self, port: PortId, tun: Tun) {
+        let at = usize::from(port.0);
+        if at >= self.0.len() {
+            self.0.resize_with(at + 1, || None);
+        }
+        if let Some(slot) = self.0.get_mut(at) {
+            *slot = Some(tun);
+        }
+    }
+}
+
+/// Moves up to [`BATCH`] frames out of `tun`; returns an error only if the device is gone.
+fn forward_batch(
+    engine: &mut Engine,
+    devices: &Devices,
+    buffer: &mut [u8; vnet_hdr::LEN + PACKET_MAX],
+    now: Now,
+    port: PortId,
+    tun: &Tun,
+) -> Option<Errno> {
+    for _ in 0..BATCH {
+        let (vnet, len) = match read_frame(tun, buffer) {
+            Ok(read) => read,
+            Err(Errno::AGAIN) => return None,
+            Err(error) => return Some(error),
+        };
+        let frame = buffer.get_mut(..vnet_hdr::LEN + len)?;
+        let (_, packet) = frame.split_at_mut_checked(vnet_hdr::LEN)?;
+        if let Verdict::Forward(out) = engine.process(now, port, &mut Frame { vnet, packet })
+            && !send_frame(devices.get(out), &vnet, frame)
+        {
+            engine.output_failed(out);
+        }
+        send_emitted(engine, devices);
+    }
+    None
+}
+
+/// Reads one frame so that its packet begins behind the place of the header, whether or not the
+/// device sends one, and returns what the header says and the packet's length.
+fn read_frame(
+    tun: &Tun,
+    buffer: &mut [u8; vnet_hdr::LEN + PACKET_MAX],
+) -> Result<(VnetHdr, usize), Errno> {
+    if tun.has_vnet_hdr() {
+        let read = tun.read(buffer)?;
+        let header = buffer
+            .first_chunk::<{ vnet_hdr::LEN }>()
+            .ok_or(Errno::INVAL)?;
+        let vnet = VnetHdr::parse(*header).unwrap_or(UNKNOWN_OFFLOAD);
+        Ok((vnet, read.saturating_sub(vnet_hdr::LEN).min(PACKET_MAX)))
+    } else {
+        let (header, packet) = buffer
+            .split_first_chunk_mut::<{ vnet_hdr::LEN }>()
+            .ok_or(Errno::INVAL)?;
+        *header = VnetHdr::default().to_bytes();
+        Ok((VnetHdr::default(), tun.read(packet)?.min(PACKET_MAX)))
+    }
+}
+
+/// Writes a frame as it is, or as finished packets to a device without a header; returns whether
+/// the device took all of it.
+fn send_frame(tun: Option<&Tun>, vnet: &VnetHdr, frame: &mut [u8]) -> bool {
+    let Some(tun) = tun else { return false };
+    if tun.has_vnet_hdr() {
+        return tun.write(frame).is_ok();
+    }
+    let Some((_, packet)) = frame.split_at_mut_checked(vnet_hdr::LEN) else {
+        return false;
+    };
+    let Ok(mut segments) = Segments::new(vnet, packet) else {
+        return false;
+    };
+    while let Some(packet) = segments.next_packet() {
+        if tun.write(packet).is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+/// Writes what the engine made itself: resets and ICMP errors, finished packets.
+fn send_emitted(engine: &mut Engine, devices: &Devices) {
+    while let Some(emitted) = engine.take_emitted() {
+        let written = devices
+            .get(emitted.port)
+            .map(|tun| tun.write_packet(&emitted.packet));
+        if !matches!(written, Some(Ok(()))) {
+            engine.output_failed(emitted.port);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
