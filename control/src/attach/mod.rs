@@ -1,0 +1,210 @@
+//! Attachments: a port's TUN device in its network namespace, made, configured and changed.
+//!
+//! Namespaces are entered on a short-lived thread of their own, never on a runtime's worker, and
+//! the thread ends with the call. Nothing here is persistent: addresses and routes belong to the
+//! device, the device belongs to its descriptor, and the kernel removes all of it when that closes,
+//! also when the process is killed. An existing device is never taken over and an existing default
+//! route never replaced. The descriptor keeps the namespace alive while the port is attached.
+
+mod link;
+mod namespace;
+
+pub use namespace::NamespaceId;
+
+use crate::compile::PortSpec;
+use crate::model::NamespaceRef;
+use link::Link;
+use postern_dataplane::io::{IoError, Tun};
+use rustix::io::Errno;
+use std::path::PathBuf;
+
+/// An attached port.
+#[derive(Debug)]
+pub struct Attachment {
+    /// The device. When it is dropped, the device vanishes with its addresses and routes.
+    pub tun: Tun,
+}
+
+/// Why a port cannot be attached or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// The namespace is not there.
+    #[error(
+        "namespace `{namespace}` not found at {}: {reason}; accepted: a name that `ip netns list` \
+         shows, the absolute path of a namespace file, or \"pid:N\" of a running process",
+        path.display()
+    )]
+    NotFound {
+        /// The namespace as it was named.
+        namespace: NamespaceRef,
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What the kernel said.
+        reason: Errno,
+    },
+    /// There is something, but it is no network namespace.
+    #[error(
+        "`{namespace}` at {} is not a network namespace; accepted: a name that `ip netns list` \
+         shows, the absolute path of a namespace file, or \"pid:N\" of a running process",
+        path.display()
+    )]
+    NotNetwork {
+        /// The namespace as it was named.
+        namespace: NamespaceRef,
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The namespace is there but not for this process.
+    #[error("namespace `{namespace}` cannot be entered: {reason}; root or CAP_SYS_ADMIN is needed")]
+    Enter {
+        /// The namespace.
+        namespace: NamespaceRef,
+        /// What the kernel said.
+        reason: Errno,
+    },
+    /// The helper thread or its link to the kernel could not be made.
+    #[error("namespace `{namespace}`: cannot start the thread that configures it")]
+    Helper {
+        /// The namespace.
+        namespace: NamespaceRef,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The device could not be made.
+    #[error("namespace `{namespace}`")]
+    Device {
+        /// The namespace.
+        namespace: NamespaceRef,
+        /// Why.
+        source: IoError,
+    },
+    /// The device would become the default route, and there is one.
+    #[error(
+        "namespace `{namespace}` has a default route already ({route}); accepted: a namespace \
+         without one, as all its traffic is to pass through device `{device}`"
+    )]
+    DefaultRoute {
+        /// The namespace.
+        namespace: NamespaceRef,
+        /// The route, as `ip route` would say it.
+        route: String,
+        /// The device that was to be made.
+        device: String,
+    },
+    /// The device that is to be changed is not there any more.
+    #[error("namespace `{namespace}`: device `{device}` is gone")]
+    Gone {
+        /// The namespace.
+        namespace: NamespaceRef,
+        /// The device.
+        device: String,
+    },
+    /// The kernel refused a step of the configuration.
+    #[error("namespace `{namespace}`, device `{device}`: cannot {step}")]
+    Configure {
+        /// The namespace.
+        namespace: NamespaceRef,
+        /// The device.
+        device: String,
+        /// The step.
+        step: String,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+}
+
+/// Makes the device of a port in its namespace and configures it: addresses, MTU, up, routes.
+///
+/// # Errors
+///
+/// An [`AttachError`] that names the namespace and the step; nothing is left behind.
+pub fn attach(spec: &PortSpec) -> Result<Attachment, AttachError> {
+    namespace::enter(&spec.namespace, || {
+        let runtime = runtime(spec)?;
+        runtime.block_on(async {
+            let mut link = Link::connect(spec)?;
+            link.refuse_default_route().await?;
+            let tun =
+                Tun::open(&spec.device, spec.offload).map_err(|source| AttachError::Device {
+                    namespace: spec.namespace.clone(),
+                    source,
+                })?;
+            link.find().await?;
+            set_switches(&spec.device);
+            link.converge(None).await?;
+            Ok(Attachment { tun })
+        })
+    })
+}
+
+/// Changes addresses, MTU and routes of an attached device from what `old` says to what `new` says.
+///
+/// It looks at what is there before it acts, so it may be repeated; and after a failure half-way,
+/// calling it with the two exchanged leads back. Addresses and routes of others on the device are
+/// left alone.
+///
+/// # Errors
+///
+/// An [`AttachError`] that names the namespace and the step.
+pub fn update(old: &PortSpec, new: &PortSpec) -> Result<(), AttachError> {
+    namespace::enter(&new.namespace, || {
+        let runtime = runtime(new)?;
+        runtime.block_on(async {
+            let mut link = Link::connect(new)?;
+            link.find().await?;
+            link.converge(Some(old)).await
+        })
+    })
+}
+
+/// Returns which namespace it is, to notice one that was removed and made again.
+///
+/// # Errors
+///
+/// [`AttachError::NotFound`] or [`AttachError::Enter`].
+pub fn identify(namespace: &NamespaceRef) -> Result<NamespaceId, AttachError> {
+    namespace::identify(namespace)
+}
+
+/// Checks that a namespace is there and is a network namespace. Without privileges the kind of a
+/// mounted one cannot be seen and is believed.
+///
+/// # Errors
+///
+/// [`AttachError::NotFound`], [`AttachError::NotNetwork`] or [`AttachError::Enter`].
+pub fn check(namespace: &NamespaceRef) -> Result<(), AttachError> {
+    namespace::open(namespace)?;
+    match namespace::enter(namespace, || Ok(())) {
+        Err(AttachError::Enter { .. }) => Ok(()),
+        result => result,
+    }
+}
+
+fn runtime(spec: &PortSpec) -> Result<tokio::runtime::Runtime, AttachError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .map_err(|source| AttachError::Helper {
+            namespace: spec.namespace.clone(),
+            source,
+        })
+}
+
+/// Sets what has no netlink message, in the namespace of the calling thread.
+fn set_switches(device: &str) {
+    // With the first address of a subnet the others would go too, and with the last one all routes.
+    set_switch(&format!("ipv4/conf/{device}/promote_secondaries"), "1");
+    // Otherwise the kernel sends neighbour and router messages of its own into the device, and they
+    // would only be counted as drops. A kernel without IPv6 has no such file.
+    set_switch(&format!("ipv6/conf/{device}/disable_ipv6"), "1");
+}
+
+fn set_switch(name: &str, value: &str) {
+    let path = format!("/proc/sys/net/{name}");
+    if let Err(error) = std::fs::write(&path, value) {
+        tracing::debug!(path, %error, "a switch of the device stays as it is");
+    }
+}
+
+#[cfg(test)]
+mod tests;

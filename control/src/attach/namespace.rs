@@ -1,0 +1,116 @@
+//! Opening network namespaces and working inside them.
+
+use super::AttachError;
+use crate::model::NamespaceRef;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// What `statfs` says of a namespace's file.
+const NSFS_MAGIC: rustix::fs::FsWord = 0x6e73_6673;
+
+/// Returns the file that stands for a namespace.
+fn path(namespace: &NamespaceRef) -> PathBuf {
+    match namespace {
+        NamespaceRef::Name(name) => Path::new("/run/netns").join(name),
+        NamespaceRef::Path(path) => path.clone(),
+        NamespaceRef::Pid(pid) => PathBuf::from(format!("/proc/{pid}/ns/net")),
+    }
+}
+
+/// Opens a namespace and checks, as far as can be seen from outside, that it is a network one.
+pub(super) fn open(namespace: &NamespaceRef) -> Result<OwnedFd, AttachError> {
+    let path = path(namespace);
+    // Not blocking: the path may turn out to be a FIFO.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let opened = rustix::fs::open(&path, flags, Mode::empty());
+    let file = opened.map_err(|reason| match reason {
+        Errno::ACCESS | Errno::PERM => AttachError::Enter {
+            namespace: namespace.clone(),
+            reason,
+        },
+        reason => AttachError::NotFound {
+            namespace: namespace.clone(),
+            path: path.clone(),
+            reason,
+        },
+    })?;
+    // A name whose mount is gone is a plain file. The kernel names what was opened by way of a
+    // process, such as `mnt:[4026531841]`; of a mounted file only entering tells the kind.
+    let is_namespace = rustix::fs::fstatfs(&file).is_ok_and(|stat| stat.f_type == NSFS_MAGIC);
+    let link = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let link = link.unwrap_or_default().to_string_lossy().into_owned();
+    let is_other_kind = link.contains(":[") && !link.starts_with('/') && !link.starts_with("net:[");
+    if is_namespace && !is_other_kind {
+        Ok(file)
+    } else {
+        Err(AttachError::NotNetwork {
+            namespace: namespace.clone(),
+            path,
+        })
+    }
+}
+
+/// Which namespace it is: one that is removed and made again under the same name is another. An
+/// attached port keeps its namespace alive, so that the number of that one is not given again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamespaceId {
+    device: u64,
+    inode: u64,
+}
+
+impl NamespaceId {
+    /// Returns the identity with these numbers.
+    #[must_use]
+    pub const fn new(device: u64, inode: u64) -> Self {
+        Self { device, inode }
+    }
+}
+
+/// Opens a namespace and returns which one it is.
+pub(super) fn identify(namespace: &NamespaceRef) -> Result<NamespaceId, AttachError> {
+    let file = open(namespace)?;
+    let found = rustix::fs::fstat(&file).map_err(|reason| AttachError::Enter {
+        namespace: namespace.clone(),
+        reason,
+    })?;
+    Ok(NamespaceId::new(found.st_dev, found.st_ino))
+}
+
+/// Runs `work` inside a namespace, on a thread that ends with it, and waits for it.
+pub(super) fn enter<R: Send>(
+    namespace: &NamespaceRef,
+    work: impl FnOnce() -> Result<R, AttachError> + Send,
+) -> Result<R, AttachError> {
+    let file = open(namespace)?;
+    let inside = || {
+        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).map_err(
+            |reason| match reason {
+                Errno::INVAL => AttachError::NotNetwork {
+                    namespace: namespace.clone(),
+                    path: path(namespace),
+                },
+                reason => AttachError::Enter {
+                    namespace: namespace.clone(),
+                    reason,
+                },
+            },
+        )?;
+        work()
+    };
+    let helper = |source| AttachError::Helper {
+        namespace: namespace.clone(),
+        source,
+    };
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().name("postern-attach".to_owned());
+        let thread = builder.spawn_scoped(scope, inside).map_err(helper)?;
+        thread.join().unwrap_or_else(|_| {
+            Err(helper(std::io::Error::other(
+                "the thread ended before its work was done",
+            )))
+        })
+    })
+}

@@ -1,0 +1,150 @@
+//! `postern apply FILE` and what every change prints.
+
+use super::client::Client;
+use super::output::{Format, print, print_json};
+use super::{CliError, ReadArgs};
+use crate::fabric::view::{AppliedView, ChangeView};
+use crate::server::protocol::Request;
+use clap::Args;
+use std::fmt::Write;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `apply`.
+#[derive(Debug, Args)]
+pub(super) struct ApplyArgs {
+    /// The configuration; `-` reads it from the standard input
+    file: PathBuf,
+    #[command(flatten)]
+    read: ReadArgs,
+}
+
+/// Makes a file the running policy.
+pub(super) fn apply(args: &ApplyArgs, client: &mut Client) -> Result<(), CliError> {
+    let (name, text) = read(&args.file)?;
+    change(client, &Request::Apply { name, text }, args.read.output)
+}
+
+/// Asks for a change, which is answered when its sweep is done, and prints what came of it.
+pub(super) fn change(
+    client: &mut Client,
+    request: &Request,
+    format: Format,
+) -> Result<(), CliError> {
+    let applied: AppliedView = client.ask_for(request)?;
+    match format {
+        Format::Json => print_json(&applied)?,
+        Format::Table => print(describe(&applied))?,
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> Result<(String, String), CliError> {
+    let refused = |error: std::io::Error| {
+        CliError::Refused(format!(
+            "{}: cannot read the configuration: {error}",
+            file.display()
+        ))
+    };
+    if file.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .map_err(refused)?;
+        return Ok(("standard input".to_owned(), text));
+    }
+    let text = std::fs::read_to_string(file).map_err(refused)?;
+    Ok((file.display().to_string(), text))
+}
+
+fn describe(applied: &AppliedView) -> String {
+    if !applied.changed {
+        return "no change\n".to_owned();
+    }
+    let mut text = String::new();
+    for change in &applied.changes {
+        let ChangeView {
+            action,
+            kind,
+            name,
+            detail,
+        } = change;
+        let words = [action, kind, name, detail].map(String::as_str);
+        let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        let _ = writeln!(text, "{}", words.join(" "));
+    }
+    let epoch = applied.epoch;
+    let _ = match &applied.sweep {
+        Some(sweep) => {
+            let denied = if sweep.denied > 0 {
+                format!(", denied {}", sweep.denied)
+            } else {
+                String::new()
+            };
+            writeln!(
+                text,
+                "applied epoch {epoch}: kept {}, closed {}, rebound {}{denied}",
+                sweep.kept, sweep.closed, sweep.rebound
+            )
+        }
+        None => writeln!(
+            text,
+            "applied epoch {epoch}: live flows are still being looked at"
+        ),
+    };
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fabric::view::SweepView;
+
+    fn applied() -> AppliedView {
+        AppliedView {
+            epoch: 7,
+            changed: true,
+            changes: vec![ChangeView {
+                action: "change".to_owned(),
+                kind: "settings".to_owned(),
+                name: String::new(),
+                detail: "closeMode: rst -> silent".to_owned(),
+            }],
+            sweep: Some(SweepView {
+                kept: 12,
+                closed: 1,
+                rebound: 0,
+                denied: 0,
+            }),
+        }
+    }
+
+    #[test]
+    fn a_change_ends_with_its_sweep() {
+        assert_eq!(
+            describe(&applied()),
+            "change settings closeMode: rst -> silent\n\
+             applied epoch 7: kept 12, closed 1, rebound 0\n"
+        );
+    }
+
+    #[test]
+    fn no_change_says_so_and_no_more() {
+        let unchanged = AppliedView {
+            changed: false,
+            changes: Vec::new(),
+            sweep: None,
+            ..applied()
+        };
+        assert_eq!(describe(&unchanged), "no change\n");
+    }
+
+    #[test]
+    fn a_sweep_that_is_not_done_is_not_made_up() {
+        let text = describe(&AppliedView {
+            sweep: None,
+            ..applied()
+        });
+        assert!(text.ends_with("applied epoch 7: live flows are still being looked at\n"));
+    }
+}

@@ -1,0 +1,254 @@
+//! The command line: one file per verb.
+//!
+//! A verb either works alone (`run`, `check`) or asks the running daemon over its control socket.
+//! Results go to the standard output, as tables for people or as JSON for programs; what went
+//! wrong goes to the standard error, one line each. Exit codes: 0 done, 1 refused or failed,
+//! 2 usage.
+
+mod apply;
+mod check;
+mod client;
+mod down;
+mod endpoint;
+mod flows;
+mod nsg;
+mod output;
+mod routes;
+mod run;
+mod stats;
+mod status;
+mod table;
+
+use crate::catalog::{Catalog, CatalogError};
+use crate::server::{DEFAULT_PATH, ServerError};
+use clap::{Args, Parser, Subcommand};
+use client::{Client, ClientError};
+use output::Format;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+const EXIT_REFUSED: u8 = 1;
+const EXIT_USAGE: u8 = 2;
+
+/// Azure-style virtual networks with service endpoints, on real packets.
+#[derive(Debug, Parser)]
+#[command(name = "postern", version, arg_required_else_help = true)]
+struct Cli {
+    /// Control socket of the daemon [env: POSTERN_SOCKET] [default: /run/postern/postern.sock]
+    #[arg(long, global = true, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// What to log to the standard error, such as `debug` or `warn,postern_control=trace`
+    /// [env: RUST_LOG] [default: info]
+    #[arg(long, global = true, value_name = "FILTER")]
+    log: Option<String>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Start everything in the foreground; SIGTERM or Ctrl-C stops it and removes all it made
+    Run(run::RunArgs),
+    /// Make a configuration file the running policy: all of it, or nothing
+    Apply(apply::ApplyArgs),
+    /// Check a configuration file without a daemon and without changing anything
+    Check(check::CheckArgs),
+    /// Switch service endpoints on or off, or list them
+    #[command(subcommand)]
+    Endpoint(endpoint::EndpointVerb),
+    /// Show network security groups
+    #[command(subcommand)]
+    Nsg(nsg::NsgVerb),
+    /// Show the effective routes of a NIC
+    Routes(routes::RoutesArgs),
+    /// Show live flows, and why each goes where it goes
+    Flows(flows::FlowsArgs),
+    /// Show counters of ports, drops by reason, SNAT ports and flows
+    Stats(ReadArgs),
+    /// Show the epoch, the ports and the service tags in use
+    Status(ReadArgs),
+    /// Stop the daemon and wait until it and all it made are gone
+    Down,
+}
+
+/// What every verb that reads takes.
+#[derive(Debug, Args)]
+struct ReadArgs {
+    /// Table for people, JSON for programs
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
+    output: Format,
+}
+
+/// Where the service prefixes come from.
+#[derive(Debug, Args)]
+struct CatalogArgs {
+    /// Microsoft's ServiceTags_*.json; without it, a small file that is built in
+    #[arg(long, value_name = "FILE")]
+    service_tags: Option<PathBuf>,
+}
+
+impl CatalogArgs {
+    fn load(&self) -> Result<Catalog, CatalogError> {
+        self.service_tags
+            .as_deref()
+            .map_or_else(Catalog::bundled, Catalog::load)
+    }
+}
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    /// The standard output did not take the result.
+    #[error("cannot write the result")]
+    Output(#[from] io::Error),
+    /// The daemon could not be asked, or refused.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The service-tag file is refused.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The configuration file is refused, by one or more lines.
+    #[error("{0}")]
+    Refused(String),
+    /// The daemon could not start, or failed.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The log filter cannot be read.
+    #[error(
+        "--log or RUST_LOG: {0}: not a filter; accepted: such as `info` or `warn,postern_control=debug`"
+    )]
+    LogFilter(String),
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help asked for is no error; a closed output is nobody's concern.
+            let _ = error.print();
+            return if error.use_stderr() {
+                EXIT_USAGE.into()
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    match dispatch(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader has seen enough, as `head` does.
+        Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let mut stderr = io::stderr().lock();
+            for line in crate::chain(&error).lines() {
+                let _ = writeln!(stderr, "error: {line}");
+            }
+            EXIT_REFUSED.into()
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> Result<(), CliError> {
+    let socket = socket_path(cli.socket.as_deref());
+    let client = || Client::connect(&socket);
+    start_log(cli.log.as_deref())?;
+    match &cli.verb {
+        Verb::Run(args) => run::run(args, &socket),
+        Verb::Apply(args) => apply::apply(args, &mut client()?),
+        Verb::Check(args) => check::check(args),
+        Verb::Endpoint(verb) => endpoint::endpoint(verb, &mut client()?),
+        Verb::Nsg(verb) => nsg::nsg(verb, &mut client()?),
+        Verb::Routes(args) => routes::routes(args, &mut client()?),
+        Verb::Flows(args) => flows::flows(args, &mut client()?),
+        Verb::Stats(args) => stats::stats(args, &mut client()?),
+        Verb::Status(args) => status::status(args, &mut client()?),
+        Verb::Down => down::down(client()?),
+    }
+}
+
+/// Returns the control socket: as told, or from the environment, or the default one.
+fn socket_path(told: Option<&Path>) -> PathBuf {
+    told.map(Path::to_owned)
+        .or_else(|| {
+            std::env::var_os("POSTERN_SOCKET")
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from)
+        })
+        .unwrap_or_else(|| PathBuf::from(DEFAULT_PATH))
+}
+
+fn start_log(told: Option<&str>) -> Result<(), CliError> {
+    let text = told
+        .map(str::to_owned)
+        .or_else(|| {
+            std::env::var("RUST_LOG")
+                .ok()
+                .filter(|text| !text.is_empty())
+        })
+        .unwrap_or_else(|| "info".to_owned());
+    let filter = EnvFilter::try_new(&text).map_err(|_| CliError::LogFilter(text))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        // A log that nobody reads any more must not stop the packets: by default the failure is
+        // printed to the same closed stream, which panics.
+        .log_internal_errors(false)
+        .init();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_of_the_manual_parses() {
+        let lines = [
+            "postern run -c postern.toml --service-tags tags.json --socket /tmp/x",
+            "postern apply postern.toml",
+            "postern apply -",
+            "postern check postern.toml --service-tags tags.json",
+            "postern endpoint enable VNet1/subnet1 Microsoft.Storage",
+            "postern endpoint disable VNet1/subnet1 Microsoft.Storage -o json",
+            "postern endpoint list -o json",
+            "postern nsg list",
+            "postern nsg show nsg1 -o table",
+            "postern nsg effective vm0 -o json",
+            "postern routes vm0",
+            "postern flows --limit 5 --nic vm0",
+            "postern --socket /tmp/x stats -o json",
+            "postern status --log debug",
+            "postern down",
+        ];
+        for line in lines {
+            Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn bad_usage_is_refused() {
+        let lines = [
+            "postern",
+            "postern fly",
+            "postern run",
+            "postern endpoint enable subnet1 Microsoft.Storage",
+            "postern endpoint enable VNet1/subnet1",
+            "postern stats -o yaml",
+            "postern flows --limit -1",
+        ];
+        for line in lines {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

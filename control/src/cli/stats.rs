@@ -1,0 +1,152 @@
+//! `postern stats`.
+
+use super::client::Client;
+use super::output::{Format, bytes, print, print_json};
+use super::table::Table;
+use super::{CliError, ReadArgs};
+use crate::fabric::view::StatsView;
+use crate::server::protocol::Request;
+
+/// Prints the counters.
+pub(super) fn stats(args: &ReadArgs, client: &mut Client) -> Result<(), CliError> {
+    let stats: StatsView = client.ask_for(&Request::Stats)?;
+    match args.output {
+        Format::Json => print_json(&stats)?,
+        Format::Table => print(describe(&stats))?,
+    }
+    Ok(())
+}
+
+fn describe(stats: &StatsView) -> String {
+    let mut parts = vec![ports(stats).to_string()];
+    if stats.ports.iter().any(|port| !port.drops.is_empty()) {
+        parts.push(drops(stats).to_string());
+    }
+    if !stats.snat.is_empty() {
+        parts.push(pools(stats).to_string());
+    }
+    let flows = &stats.flows;
+    parts.push(format!(
+        "flows: {} of at most {}, {} opened, {} ended, {} closed by policy\n",
+        flows.count, flows.max, flows.opened, flows.ended, flows.closed
+    ));
+    parts.join("\n")
+}
+
+fn ports(stats: &StatsView) -> Table {
+    let header = ["PORT", "FROM", "BYTES", "TO", "BYTES", "MADE", "DROPPED"];
+    let mut table = Table::new(header).right(&["FROM", "BYTES", "TO", "MADE", "DROPPED"]);
+    for port in &stats.ports {
+        let dropped: u64 = port.drops.iter().map(|drop| drop.frames).sum();
+        table.row([
+            port.name.clone(),
+            port.received_frames.to_string(),
+            bytes(port.received_bytes),
+            port.sent_frames.to_string(),
+            bytes(port.sent_bytes),
+            port.made_frames.to_string(),
+            dropped.to_string(),
+        ]);
+    }
+    table
+}
+
+fn drops(stats: &StatsView) -> Table {
+    let mut table = Table::new(["PORT", "DIRECTION", "DROPPED", "REASON"]).right(&["DROPPED"]);
+    for port in &stats.ports {
+        for drop in &port.drops {
+            table.row([
+                port.name.clone(),
+                drop.direction.clone(),
+                drop.frames.to_string(),
+                drop.reason.clone(),
+            ]);
+        }
+    }
+    table
+}
+
+fn pools(stats: &StatsView) -> Table {
+    let header = ["SNAT ADDRESS", "TCP", "UDP", "ICMP"];
+    let mut table = Table::new(header).right(&["TCP", "UDP", "ICMP"]);
+    for pool in &stats.snat {
+        table.row([
+            pool.public_address.clone(),
+            pool.tcp.to_string(),
+            pool.udp.to_string(),
+            pool.icmp.to_string(),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fabric::view::{DropView, FlowStatsView, PoolStatsView, PortStatsView};
+
+    fn stats() -> StatsView {
+        StatsView {
+            ports: vec![PortStatsView {
+                name: "nic/vm0".to_owned(),
+                received_frames: 12,
+                received_bytes: 2048,
+                sent_frames: 9,
+                sent_bytes: 900,
+                made_frames: 1,
+                drops: vec![
+                    DropView {
+                        direction: "Inbound".to_owned(),
+                        reason: "nsg_denied_in".to_owned(),
+                        frames: 2,
+                    },
+                    DropView {
+                        direction: "Outbound".to_owned(),
+                        reason: "ipv6".to_owned(),
+                        frames: 11,
+                    },
+                ],
+            }],
+            snat: vec![PoolStatsView {
+                public_address: "20.200.0.1".to_owned(),
+                tcp: 3,
+                udp: 0,
+                icmp: 0,
+            }],
+            flows: FlowStatsView {
+                count: 3,
+                max: 100,
+                opened: 7,
+                ended: 3,
+                closed: 1,
+            },
+        }
+    }
+
+    #[test]
+    fn every_counter_is_shown() {
+        assert_eq!(
+            describe(&stats()),
+            "PORT     FROM    BYTES  TO  BYTES  MADE  DROPPED\n\
+             nic/vm0    12  2.0 KiB   9  900 B     1       13\n\
+             \n\
+             PORT     DIRECTION  DROPPED  REASON\n\
+             nic/vm0  Inbound          2  nsg_denied_in\n\
+             nic/vm0  Outbound        11  ipv6\n\
+             \n\
+             SNAT ADDRESS  TCP  UDP  ICMP\n\
+             20.200.0.1      3    0     0\n\
+             \n\
+             flows: 3 of at most 100, 7 opened, 3 ended, 1 closed by policy\n"
+        );
+    }
+
+    #[test]
+    fn tables_without_rows_are_left_out() {
+        let mut quiet = stats();
+        quiet.snat.clear();
+        quiet.ports.iter_mut().for_each(|port| port.drops.clear());
+        let text = describe(&quiet);
+        assert!(!text.contains("REASON") && !text.contains("SNAT"), "{text}");
+    }
+}

@@ -1,0 +1,109 @@
+//! `postern status`.
+
+use super::client::Client;
+use super::output::{Format, print, print_json, seconds};
+use super::table::Table;
+use super::{CliError, ReadArgs};
+use crate::fabric::view::StatusView;
+use crate::server::protocol::Request;
+
+/// Prints what runs.
+pub(super) fn status(args: &ReadArgs, client: &mut Client) -> Result<(), CliError> {
+    let status: StatusView = client.ask_for(&Request::Status)?;
+    match args.output {
+        Format::Json => print_json(&status)?,
+        Format::Table => print(describe(&status))?,
+    }
+    Ok(())
+}
+
+fn describe(status: &StatusView) -> String {
+    let tags = &status.service_tags;
+    let sweeping = if status.sweeping {
+        " (live flows are being looked at)"
+    } else {
+        ""
+    };
+    let mut table = Table::new([
+        "PORT",
+        "STATE",
+        "NAMESPACE",
+        "DEVICE",
+        "MTU",
+        "OFFLOAD",
+        "ADDRESSES",
+    ])
+    .right(&["MTU"]);
+    for port in &status.ports {
+        table.row([
+            port.name.clone(),
+            port.state.clone(),
+            port.namespace.clone(),
+            port.device.clone(),
+            port.mtu.to_string(),
+            if port.offload { "on" } else { "off" }.to_owned(),
+            port.addresses.join(","),
+        ]);
+    }
+    format!(
+        "postern {}, process {}, up {}\n\
+         epoch         {}{sweeping}\n\
+         service tags  changeNumber {}, {}, {}\n\
+         flows         {} of at most {}\n\
+         \n\
+         {table}",
+        status.version,
+        status.pid,
+        seconds(status.uptime_seconds),
+        status.epoch,
+        tags.change_number,
+        tags.cloud,
+        tags.source,
+        status.flows,
+        status.max_flows,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fabric::view::{PortView, ServiceTagsView};
+
+    #[test]
+    fn the_status_names_epoch_tags_and_ports() {
+        let status = StatusView {
+            version: "0.1.0".to_owned(),
+            pid: 42,
+            uptime_seconds: 61,
+            epoch: 3,
+            sweeping: false,
+            service_tags: ServiceTagsView {
+                source: "tags.json".to_owned(),
+                cloud: "Public".to_owned(),
+                change_number: 375,
+            },
+            flows: 2,
+            max_flows: 1000,
+            ports: vec![PortView {
+                number: 0,
+                name: "nic/vm0".to_owned(),
+                state: "attached".to_owned(),
+                namespace: "vm0".to_owned(),
+                device: "postern0".to_owned(),
+                mtu: 1500,
+                offload: true,
+                addresses: vec!["10.0.1.4/24".to_owned()],
+            }],
+        };
+        assert_eq!(
+            describe(&status),
+            "postern 0.1.0, process 42, up 1m 1s\n\
+             epoch         3\n\
+             service tags  changeNumber 375, Public, tags.json\n\
+             flows         2 of at most 1000\n\
+             \n\
+             PORT     STATE     NAMESPACE  DEVICE     MTU  OFFLOAD  ADDRESSES\n\
+             nic/vm0  attached  vm0        postern0  1500  on       10.0.1.4/24\n"
+        );
+    }
+}

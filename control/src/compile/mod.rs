@@ -1,0 +1,293 @@
+//! The compiler: a model and a catalogue become the packet path's policy.
+//!
+//! Compiling reads no file and touches no device. What it gives is complete: the snapshot, what has
+//! to be attached for it, and the names behind its numbers.
+
+mod nsg;
+mod numbers;
+mod ports;
+mod routes;
+mod tags;
+#[cfg(test)]
+mod tests;
+
+pub use numbers::{Names, PortNumbers, RuleName};
+pub use ports::{PortKindName, PortSpec};
+pub(crate) use routes::system_routes;
+pub(crate) use tags::{Tags, VnetTags, prefixes};
+
+use crate::catalog::Catalog;
+use crate::model::{Model, NatGateway, NetworkInterface, Subnet as ModelSubnet};
+use nsg::Groups;
+use postern_dataplane::policy::{
+    Epoch, Nic, Port, PortId, PortKind, PublicAddress, PublicSource, RouteTable, ServiceAddress,
+    Settings, SharedSource, Snapshot, SourceId, Subnet, SubnetIndex, Vnet, VnetIndex,
+};
+use routes::Endpoints;
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// What a model compiles to.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The policy of the packet path.
+    pub snapshot: Snapshot,
+    /// What has to be attached, in the order of the port numbers.
+    pub ports: Vec<PortSpec>,
+    /// The names behind the numbers of the policy.
+    pub names: Names,
+}
+
+/// Why a model does not compile.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CompileError {
+    /// There is more of something than it has numbers.
+    #[error("{count} {what}: too many; accepted: at most {most}")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much of it there is.
+        count: usize,
+        /// How much there can be.
+        most: usize,
+    },
+    /// The model or a service tag that it was validated with is not what it was.
+    #[error(
+        "{kind} = \"{name}\": not found; accepted: one of the configuration and of its \
+         service-tag file"
+    )]
+    Missing {
+        /// The kind of what was looked for.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+}
+
+fn missing(kind: &'static str, name: &str) -> CompileError {
+    CompileError::Missing {
+        kind,
+        name: name.to_owned(),
+    }
+}
+
+/// Compiles a model into the policy with the number `epoch`.
+///
+/// # Errors
+///
+/// The model has more ports, networks or subnets than there are numbers, or refers to a service tag
+/// that `catalog` lacks.
+pub fn compile(
+    model: &Model,
+    catalog: &Catalog,
+    epoch: Epoch,
+    numbers: &mut PortNumbers,
+) -> Result<Compiled, CompileError> {
+    let ports = ports::specs(model, numbers)?;
+    let ids = ports
+        .iter()
+        .map(|port| (port.name.as_str(), port.id))
+        .collect();
+    let mut compiler = Compiler {
+        model,
+        numbers,
+        ids,
+        groups: Groups::new(model, catalog),
+        endpoints: Endpoints::new(catalog),
+        subnets: HashMap::new(),
+        snapshot: Snapshot {
+            epoch,
+            ..Snapshot::default()
+        },
+    };
+    compiler.settings();
+    compiler.sources()?;
+    compiler.networks()?;
+    let kinds = compiler.kinds()?;
+    let mut snapshot = compiler.snapshot;
+    snapshot.ports = table(&ports, kinds);
+    Ok(Compiled {
+        snapshot,
+        ports,
+        names: numbers.names(),
+    })
+}
+
+/// Returns the ports at the indices of their numbers.
+fn table(specs: &[PortSpec], mut kinds: HashMap<PortId, PortKind>) -> Vec<Option<Port>> {
+    let last = specs.iter().map(|spec| usize::from(spec.id.0)).max();
+    let mut table = vec![None; last.map_or(0, |last| last.saturating_add(1))];
+    for spec in specs {
+        let kind = kinds.remove(&spec.id);
+        if let (Some(kind), Some(slot)) = (kind, table.get_mut(usize::from(spec.id.0))) {
+            *slot = Some(Port {
+                mtu: spec.mtu,
+                kind,
+            });
+        }
+    }
+    table
+}
+
+/// A snapshot in the making.
+struct Compiler<'m, 'n> {
+    model: &'m Model,
+    numbers: &'n mut PortNumbers,
+    ids: HashMap<&'n str, PortId>,
+    groups: Groups<'m>,
+    endpoints: Endpoints<'m>,
+    /// Indices of subnets by the names of network and subnet.
+    subnets: HashMap<(&'m str, &'m str), (VnetIndex, SubnetIndex)>,
+    snapshot: Snapshot,
+}
+
+impl<'m> Compiler<'m, '_> {
+    fn settings(&mut self) {
+        self.snapshot.settings = Settings {
+            close_mode: self.model.settings.close_mode,
+            reevaluate_on_change: self.model.settings.reevaluate_on_change,
+            timers: self.model.timers,
+        };
+    }
+
+    /// Numbers the shared sources: NAT gateways in their order, then the default outbound one.
+    fn sources(&mut self) -> Result<(), CompileError> {
+        let gateways = self
+            .model
+            .nat_gateways
+            .iter()
+            .map(|gateway| gateway.addresses.clone());
+        let default = self.model.default_outbound.map(|address| vec![address]);
+        for addresses in gateways.chain(default) {
+            let id = SourceId(index("public sources", self.snapshot.sources.len())?);
+            let shared = addresses.iter().map(|&at| (at, PublicAddress::Shared(id)));
+            self.snapshot.publics.extend(shared);
+            self.snapshot.sources.push(SharedSource {
+                addresses,
+                icmp: self.model.settings.shared_snat_icmp,
+                fragments: self.model.settings.shared_snat_fragments,
+            });
+        }
+        Ok(())
+    }
+
+    fn networks(&mut self) -> Result<(), CompileError> {
+        for (at, vnet) in self.model.vnets.iter().enumerate() {
+            let vnet_index = VnetIndex(index("virtual networks", at)?);
+            self.snapshot.vnets.push(Vnet::default());
+            let routes = Arc::new(RouteTable::new(system_routes(vnet)));
+            for subnet in &vnet.subnets {
+                let subnet_index = SubnetIndex(index("subnets", self.snapshot.subnets.len())?);
+                let names = (vnet.name.as_str(), subnet.name.as_str());
+                self.subnets.insert(names, (vnet_index, subnet_index));
+                let nsg = self.groups.get(subnet.nsg.as_ref(), at, self.numbers)?;
+                self.snapshot.subnets.push(Subnet {
+                    vnet: vnet_index,
+                    nsg,
+                    routes: Arc::clone(&routes),
+                    endpoints: self.endpoints.get(vnet, subnet),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns what is behind each port, and enters the addresses where packets look for them.
+    fn kinds(&mut self) -> Result<HashMap<PortId, PortKind>, CompileError> {
+        let mut kinds = HashMap::with_capacity(self.ids.len());
+        for nic in &self.model.nics {
+            let port = self.port(&ports::nic_name(&nic.name))?;
+            let compiled = self.nic(nic, port)?;
+            kinds.insert(port, PortKind::Nic(compiled));
+        }
+        if self.model.internet.is_some() {
+            let port = self.port(ports::INTERNET)?;
+            self.snapshot.internet = Some(port);
+            kinds.insert(port, PortKind::Internet);
+        }
+        for service in &self.model.services {
+            let port = self.port(&ports::service_name(service))?;
+            let place = ServiceAddress {
+                port,
+                service: service.service.id(),
+            };
+            self.snapshot.services.insert(service.address, place);
+            kinds.insert(port, PortKind::Service);
+        }
+        Ok(kinds)
+    }
+
+    fn port(&self, name: &str) -> Result<PortId, CompileError> {
+        self.ids
+            .get(name)
+            .copied()
+            .ok_or_else(|| missing("port", name))
+    }
+
+    fn nic(&mut self, nic: &NetworkInterface, port: PortId) -> Result<Nic, CompileError> {
+        let place = self.model.subnet_of(nic);
+        let (vnet, subnet) = place.ok_or_else(|| missing("subnet", &nic.subnet))?;
+        let indices = self
+            .subnets
+            .get(&(vnet.name.as_str(), subnet.name.as_str()));
+        let &(vnet, subnet_index) = indices.ok_or_else(|| missing("subnet", &nic.subnet))?;
+        if let Some(vnet) = self.snapshot.vnets.get_mut(usize::from(vnet.0)) {
+            vnet.nics.insert(nic.private_address, port);
+        }
+        if let Some(address) = nic.public_address {
+            self.snapshot
+                .publics
+                .insert(address, PublicAddress::OneToOne(port));
+        }
+        let nsg = self
+            .groups
+            .get(nic.nsg.as_ref(), usize::from(vnet.0), self.numbers)?;
+        Ok(Nic {
+            addresses: vec![nic.private_address],
+            ip_forwarding: nic.ip_forwarding,
+            subnet: subnet_index,
+            nsg,
+            public: self.public_source(nic.public_address, subnet)?,
+            instance_address: nic.public_address,
+        })
+    }
+
+    /// Returns the public source of a NIC: the subnet's NAT gateway, else the NIC's own address,
+    /// else the default outbound one, which a private subnet does not have.
+    fn public_source(
+        &self,
+        own: Option<Ipv4Addr>,
+        subnet: &ModelSubnet,
+    ) -> Result<PublicSource, CompileError> {
+        let gateways = &self.model.nat_gateways;
+        if let Some(name) = &subnet.nat_gateway {
+            let named = |gateway: &NatGateway| gateway.name.eq_ignore_ascii_case(name);
+            let at = gateways
+                .iter()
+                .position(named)
+                .ok_or_else(|| missing("natGateway", name))?;
+            return Ok(PublicSource::Shared(SourceId(index("public sources", at)?)));
+        }
+        if let Some(address) = own {
+            return Ok(PublicSource::OneToOne(address));
+        }
+        if self.model.default_outbound.is_some() && subnet.default_outbound_access {
+            let default = index("public sources", gateways.len())?;
+            return Ok(PublicSource::Shared(SourceId(default)));
+        }
+        Ok(PublicSource::None)
+    }
+}
+
+/// Returns the next index among `count` things.
+fn index(what: &'static str, count: usize) -> Result<u16, CompileError> {
+    let most = usize::from(u16::MAX).saturating_add(1);
+    let too_many = CompileError::TooMany {
+        what,
+        count: count.saturating_add(1),
+        most,
+    };
+    u16::try_from(count).map_err(|_| too_many)
+}

@@ -1,0 +1,269 @@
+//! The order in which a configuration is read, and what is known on the way.
+
+use super::network::VNET_KEYS;
+use super::problem::Problem;
+use super::rules::NSG_KEYS;
+use super::section::{Errors, Section};
+use super::{device, resources, rules, settings};
+use crate::catalog::{Catalog, Location};
+use crate::model::{Model, NOT_PUBLIC, NamespaceRef};
+use ipnet::Ipv4Net;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::Ipv4Addr;
+use toml::{Table, Value};
+
+const ROOT_KEYS: &[&str] = &[
+    "location",
+    "settings",
+    "timers",
+    "internet",
+    "defaultOutbound",
+    "natGateway",
+    "virtualNetwork",
+    "networkInterface",
+    "networkSecurityGroup",
+    "service",
+];
+
+const A_REGION: &str = "the name of an Azure region such as \"koreacentral\", here or at the top";
+
+/// What is used once, and by which key.
+pub(super) struct Claims<T>(HashMap<T, String>);
+
+impl<T> Default for Claims<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<T: Hash + Eq> Claims<T> {
+    /// Claims `thing` for `key`.
+    ///
+    /// # Errors
+    ///
+    /// Another key has it; that key.
+    pub(super) fn claim(&mut self, thing: T, key: &str) -> Result<(), String> {
+        match self.0.get(&thing) {
+            Some(other) => Err(other.clone()),
+            None => {
+                self.0.insert(thing, key.to_owned());
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The names of what can be referred to, whether or not the rest of it can be read: a reference to
+/// something broken is not a second error.
+#[derive(Default)]
+pub(super) struct Declared {
+    pub(super) nsgs: Vec<String>,
+    pub(super) gateways: Vec<String>,
+    pub(super) vnets: Vec<String>,
+    /// Names of subnets by the name of their network.
+    pub(super) subnets: HashMap<String, Vec<String>>,
+}
+
+/// The state of reading one configuration.
+pub(super) struct Loader<'f> {
+    table: &'f Table,
+    pub(super) errors: &'f Errors,
+    pub(super) catalog: &'f Catalog,
+    pub(super) declared: Declared,
+    pub(super) model: Model,
+    /// Public, service and internet addresses.
+    pub(super) addresses: Claims<Ipv4Addr>,
+    /// Private addresses by network.
+    pub(super) private: Claims<(String, Ipv4Addr)>,
+    pub(super) namespaces: Claims<NamespaceRef>,
+}
+
+impl<'f> Loader<'f> {
+    pub(super) fn new(table: &'f Table, errors: &'f Errors, catalog: &'f Catalog) -> Self {
+        Self {
+            table,
+            errors,
+            catalog,
+            declared: declared(table),
+            model: Model::default(),
+            addresses: Claims::default(),
+            private: Claims::default(),
+            namespaces: Claims::default(),
+        }
+    }
+
+    /// Reads everything: networks before NICs and public addresses, which are held against them.
+    pub(super) fn load(mut self) -> Model {
+        let root = Section::open(self.table, String::new(), self.errors, ROOT_KEYS);
+        self.model.location = if root.has("location") {
+            self.location(&root)
+        } else {
+            None
+        };
+        self.model.settings = settings::settings(&root);
+        self.model.timers = settings::timers(&root);
+        let mut names = Claims::default();
+        for section in root.sections("virtualNetwork", VNET_KEYS) {
+            let vnet = self.vnet(&section, &mut names);
+            self.model.vnets.extend(vnet);
+        }
+        let mut names = Claims::default();
+        for section in root.sections("networkSecurityGroup", NSG_KEYS) {
+            let nsg = rules::nsg(&section, &mut names, self.catalog);
+            self.model.nsgs.extend(nsg);
+        }
+        self.internet(&root);
+        self.default_outbound(&root);
+        let mut names = Claims::default();
+        for section in root.sections("natGateway", resources::GATEWAY_KEYS) {
+            let gateway = self.nat_gateway(&section, &mut names);
+            self.model.nat_gateways.extend(gateway);
+        }
+        let mut names = Claims::default();
+        for section in root.sections("networkInterface", resources::NIC_KEYS) {
+            let nic = self.nic(&section, &mut names);
+            self.model.nics.extend(nic);
+        }
+        let (mut names, mut devices) = (Claims::default(), device::Shared::default());
+        for section in root.sections("service", resources::SERVICE_KEYS) {
+            let service = self.service(&section, &mut names, &mut devices);
+            self.model.services.extend(service);
+        }
+        self.model
+    }
+
+    /// Returns the region of a resource: its own, else that of the file.
+    pub(super) fn location(&self, section: &Section<'_>) -> Option<Location> {
+        if !section.has("location") {
+            // A file location that could not be read was reported there.
+            if self.model.location.is_none() && !self.table.contains_key("location") {
+                section.refuse("location", Problem::Missing(A_REGION));
+            }
+            return self.model.location.clone();
+        }
+        let location = Location::new(section.text("location", A_REGION)?);
+        if self.catalog.knows(&location) {
+            return Some(location);
+        }
+        let similar = self.catalog.similar_locations(&location);
+        let similar: Vec<_> = similar.iter().map(ToString::to_string).collect();
+        section.refuse("location", Problem::UnknownRegion(similar.join(", ")));
+        None
+    }
+
+    /// Returns the name that `key` refers to, as it is spelled where it is declared.
+    pub(super) fn reference(
+        section: &Section<'_>,
+        key: &str,
+        kind: &'static str,
+        known: &[String],
+    ) -> Option<String> {
+        let name = section.text(key, "the name of a resource of this file")?;
+        let found = known.iter().find(|known| known.eq_ignore_ascii_case(name));
+        if found.is_none() {
+            let known = if known.is_empty() {
+                format!("none, the file declares no {kind}")
+            } else {
+                known.join(", ")
+            };
+            section.refuse(key, Problem::UnknownReference { kind, known });
+        }
+        found.cloned()
+    }
+
+    /// Claims a public, service or internet address for a key.
+    pub(super) fn claim_address(&mut self, address: Ipv4Addr, key: &str) {
+        if let Err(other) = self.addresses.claim(address, key) {
+            self.refuse_address(key, address, Problem::AddressInUse(other));
+        }
+    }
+
+    /// Checks that an address is public and claims it.
+    pub(super) fn claim_public(&mut self, address: Ipv4Addr, key: &str) {
+        let block = NOT_PUBLIC.iter().find(|block| block.contains(&address));
+        if let Some(block) = block {
+            self.refuse_address(key, address, Problem::NotPublic(*block));
+            return;
+        }
+        let holds = |prefix: &Ipv4Net| prefix.contains(&address);
+        let vnet = self
+            .model
+            .vnets
+            .iter()
+            .find(|vnet| vnet.address_prefixes.iter().any(holds));
+        if let Some(vnet) = vnet {
+            self.refuse_address(key, address, Problem::InsideVnet(vnet.name.clone()));
+        }
+        self.claim_address(address, key);
+    }
+
+    fn refuse_address(&self, key: &str, address: Ipv4Addr, problem: Problem) {
+        self.errors
+            .add(key, Some(format!("\"{address}\"")), problem);
+    }
+}
+
+/// Reads the name of a resource and claims it among those of its kind.
+pub(super) fn name(section: &Section<'_>, names: &mut Claims<String>) -> Option<String> {
+    section.require("name", "a name");
+    let name = section.text("name", "a name")?;
+    if !is_name(name) {
+        section.refuse("name", Problem::BadName);
+        return None;
+    }
+    if let Err(other) = names.claim(name.to_ascii_lowercase(), &section.key("name")) {
+        section.refuse("name", Problem::DuplicateName(other));
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+fn is_name(name: &str) -> bool {
+    const LONGEST: usize = 80;
+    let (first, last) = (name.chars().next(), name.chars().next_back());
+    (1..=LONGEST).contains(&name.len())
+        && first.is_some_and(|letter| letter.is_ascii_alphanumeric())
+        && last.is_some_and(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+        && name
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || "._-".contains(letter))
+}
+
+fn declared(table: &Table) -> Declared {
+    let vnets = tables(table, "virtualNetwork");
+    let subnets = vnets.iter().filter_map(|vnet| {
+        Some((
+            own_name(vnet)?,
+            tables(vnet, "subnet")
+                .into_iter()
+                .filter_map(own_name)
+                .collect(),
+        ))
+    });
+    let names = |key| {
+        tables(table, key)
+            .into_iter()
+            .filter_map(own_name)
+            .collect()
+    };
+    Declared {
+        nsgs: names("networkSecurityGroup"),
+        gateways: names("natGateway"),
+        vnets: names("virtualNetwork"),
+        subnets: subnets.collect(),
+    }
+}
+
+fn tables<'t>(table: &'t Table, key: &str) -> Vec<&'t Table> {
+    let values = table
+        .get(key)
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    values.iter().filter_map(Value::as_table).collect()
+}
+
+fn own_name(table: &Table) -> Option<String> {
+    table.get("name").and_then(Value::as_str).map(str::to_owned)
+}

@@ -1,0 +1,76 @@
+//! The configuration file: TOML that is a short spelling of ARM resources.
+//!
+//! The file is read once, from the resources that others refer to towards those that refer. Every
+//! error is collected, with its key, its value and what would be accepted; a model comes out only
+//! if there is none. Nothing here looks at the host: whether a namespace exists is for `attach` to
+//! say.
+
+mod device;
+mod loader;
+mod network;
+mod problem;
+mod resources;
+mod rules;
+mod section;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use problem::{ConfigError, ConfigErrors, Problem};
+pub use section::Accepted;
+
+use crate::catalog::Catalog;
+use crate::model::Model;
+use loader::Loader;
+use section::Errors;
+use std::path::Path;
+use toml::Table;
+
+/// Reads a configuration file.
+///
+/// # Errors
+///
+/// The file cannot be read, is not TOML, or declares something that cannot be; the error names
+/// every such place.
+pub fn load(path: &Path, catalog: &Catalog) -> Result<Model, ConfigErrors> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigErrors::Read {
+        file: path.to_owned(),
+        source,
+    })?;
+    parse(path, &text, catalog)
+}
+
+/// Reads a configuration; `file` is what errors call it.
+///
+/// # Errors
+///
+/// As [`load`], but for reading.
+pub fn parse(file: &Path, text: &str, catalog: &Catalog) -> Result<Model, ConfigErrors> {
+    let table: Table = text.parse().map_err(|error| syntax(file, text, &error))?;
+    let errors = Errors::default();
+    let model = Loader::new(&table, &errors, catalog).load();
+    let errors = errors.into_vec();
+    if errors.is_empty() {
+        Ok(model)
+    } else {
+        Err(ConfigErrors::Invalid {
+            file: file.to_owned(),
+            errors,
+        })
+    }
+}
+
+fn syntax(file: &Path, text: &str, error: &toml::de::Error) -> ConfigErrors {
+    let at = error.span().map_or(text.len(), |span| span.start);
+    let before = text.get(..at).unwrap_or(text);
+    let line_start = before
+        .rfind('\n')
+        .map_or(0, |newline| newline.saturating_add(1));
+    let column = before.get(line_start..).unwrap_or_default().chars().count();
+    ConfigErrors::Syntax {
+        file: file.to_owned(),
+        line: before.matches('\n').count().saturating_add(1),
+        column: column.saturating_add(1),
+        message: error.message().lines().collect::<Vec<_>>().join(", "),
+    }
+}

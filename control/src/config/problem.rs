@@ -1,0 +1,268 @@
+//! What can be wrong with a configuration, and what would be accepted instead.
+
+use super::section::Accepted;
+use crate::catalog::Service;
+use ipnet::Ipv4Net;
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Why a configuration was refused. Prints one line per error, each with the file in front.
+#[derive(Debug, Error)]
+pub enum ConfigErrors {
+    /// The file could not be read.
+    #[error("{}: cannot be read: {source}; accepted: a readable TOML file", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{}:{line}:{column}: not TOML: {message}; accepted: TOML 1.0", file.display())]
+    Syntax {
+        /// The file.
+        file: PathBuf,
+        /// The line, from one.
+        line: usize,
+        /// The column, from one.
+        column: usize,
+        /// What the parser said, on one line.
+        message: String,
+    },
+    /// Values are missing or cannot stand; every one that was found.
+    #[error("{}", Lines(file, errors))]
+    Invalid {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong; never empty.
+        errors: Vec<ConfigError>,
+    },
+}
+
+impl ConfigErrors {
+    /// Returns how many errors there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Read { .. } | Self::Syntax { .. } => 1,
+            Self::Invalid { errors, .. } => errors.len(),
+        }
+    }
+}
+
+struct Lines<'e>(&'e PathBuf, &'e [ConfigError]);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, error) in self.1.iter().enumerate() {
+            if at > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{}: {error}", self.0.display())?;
+        }
+        Ok(())
+    }
+}
+
+/// One thing that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub struct ConfigError {
+    /// Where, such as `virtualNetwork[0].subnet[1].addressPrefix`.
+    pub key: String,
+    /// The value as TOML; none where it is missing.
+    pub value: Option<String>,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.key)?;
+        if let Some(value) = &self.value {
+            write!(f, " = {value}")?;
+        }
+        write!(f, ": {}", self.problem)
+    }
+}
+
+/// What is wrong with a value, and what would be accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Problem {
+    /// The key means nothing here.
+    #[error("unknown key; accepted: {}", .0.join(", "))]
+    UnknownKey(&'static [&'static str]),
+    /// A required key is absent.
+    #[error("missing; accepted: {0}")]
+    Missing(Accepted),
+    /// The value cannot be read as what belongs here.
+    #[error("not a value of this key; accepted: {0}")]
+    Malformed(Accepted),
+    /// A number is out of range.
+    #[error("out of range; accepted: {0} to {1}")]
+    OutOfRange(u32, u32),
+    /// A prefix has host bits set.
+    #[error("bits are set behind the prefix length; accepted: {0}")]
+    HostBits(Ipv4Net),
+    /// A name breaks the rules for names.
+    #[error(
+        "not a name; accepted: 1 to 80 letters, digits, \".\", \"_\" and \"-\", first a letter or \
+         digit, last a letter, digit or \"_\""
+    )]
+    BadName,
+    /// Another resource of the kind has the name.
+    #[error("{0} has the same name; accepted: a name that is used once (case does not count)")]
+    DuplicateName(String),
+    /// The region is not known.
+    #[error("unknown region; accepted: {0}")]
+    UnknownRegion(String),
+    /// The service is not known.
+    #[error("invalid service name; accepted: {}", Service::names())]
+    UnknownService,
+    /// The service is only a reach of an endpoint, resources are of another one.
+    #[error("only an endpoint can have this service; accepted: {0}")]
+    EndpointOnly(&'static str),
+    /// Two endpoints exclude each other.
+    #[error("{0} is on too, and the two exclude each other; accepted: one of them")]
+    ExcludedEndpoint(&'static str),
+    /// The service-tag file has no prefixes for the service.
+    #[error("{catalog} has no prefixes of {service}; accepted: a service-tag file with {tags}")]
+    NoPrefixes {
+        /// The service.
+        service: &'static str,
+        /// The service-tag file.
+        catalog: String,
+        /// What it would need.
+        tags: String,
+    },
+    /// The tag of a rule is not known.
+    #[error(
+        "neither a prefix nor a service tag of {catalog}; accepted: \"*\", an IPv4 prefix or \
+         address, VirtualNetwork, Internet, AzureLoadBalancer, or a tag such as {similar}"
+    )]
+    UnknownTag {
+        /// The service-tag file.
+        catalog: String,
+        /// Tags whose names resemble it.
+        similar: String,
+    },
+    /// A tag or `*` stands beside something else.
+    #[error("\"*\" or a tag cannot stand beside other values; accepted: it alone, or prefixes")]
+    MixedPeers,
+    /// `*` stands beside port ranges.
+    #[error("\"*\" cannot stand beside other values; accepted: it alone, or port ranges")]
+    MixedPorts,
+    /// Both the singular and the plural key are there.
+    #[error("{0} is there too; accepted: one of the two")]
+    BothForms(&'static str),
+    /// A port range ends before it begins.
+    #[error("the range is reversed; accepted: {0}-{1}")]
+    ReversedRange(u16, u16),
+    /// Two rules of a direction have the same priority.
+    #[error(
+        "{rule} has the same priority {direction}; accepted: a priority from 100 to 4096 that no \
+         other {direction} rule of the group has"
+    )]
+    DuplicatePriority {
+        /// The other rule.
+        rule: String,
+        /// The direction.
+        direction: &'static str,
+    },
+    /// A list or a count is too long.
+    #[error("{0} are too many; accepted: at most {1}")]
+    TooMany(usize, usize),
+    /// What the value refers to is not there.
+    #[error("there is no such {kind}; accepted: {known}")]
+    UnknownReference {
+        /// The kind that was looked for.
+        kind: &'static str,
+        /// The names that there are.
+        known: String,
+    },
+    /// A range meets another one that it must not meet.
+    #[error("overlaps {other} ({prefix}); accepted: a prefix outside of it")]
+    Overlap {
+        /// The key of the other range.
+        other: String,
+        /// The other range.
+        prefix: Ipv4Net,
+    },
+    /// An address space holds addresses that no virtual network may have.
+    #[error(
+        "holds {0}, which no virtual network may have; accepted: a prefix outside of it, such as \
+         10.0.0.0/16"
+    )]
+    ForbiddenSpace(Ipv4Net),
+    /// A prefix leaves too few addresses.
+    #[error(
+        "too small, five addresses of a subnet are reserved; accepted: a prefix length of at most \
+         29"
+    )]
+    TooSmall,
+    /// A subnet is not inside its virtual network.
+    #[error("outside of the address space of {vnet}; accepted: a prefix inside {space}")]
+    OutsideVnet {
+        /// The virtual network.
+        vnet: String,
+        /// Its address space.
+        space: String,
+    },
+    /// An address is not one of its subnet that a NIC may have.
+    #[error("{reason} {subnet} ({prefix}); accepted: {first} to {last}")]
+    NotInSubnet {
+        /// Whether it is outside or reserved.
+        reason: &'static str,
+        /// The subnet.
+        subnet: String,
+        /// Its prefix.
+        prefix: Ipv4Net,
+        /// The first address that a NIC may have.
+        first: Ipv4Addr,
+        /// The last one.
+        last: Ipv4Addr,
+    },
+    /// Something has the address.
+    #[error("{0} has the same address; accepted: an address that is used once")]
+    AddressInUse(String),
+    /// A public address is not public.
+    #[error(
+        "not a public address, it lies in {0}; accepted: a public IPv4 address such as 20.200.0.1"
+    )]
+    NotPublic(Ipv4Net),
+    /// A public address is one of a virtual network.
+    #[error(
+        "lies in the address space of {0}; accepted: a public IPv4 address outside of every \
+         virtual network"
+    )]
+    InsideVnet(String),
+    /// A service address is not one of the service in the region.
+    #[error(
+        "not an address of {service} in {location}; accepted: an address in {tags}, such as \
+         {example}"
+    )]
+    OutsideService {
+        /// The service.
+        service: &'static str,
+        /// The region.
+        location: String,
+        /// The tags and how many prefixes they have.
+        tags: String,
+        /// Prefixes that would do.
+        example: String,
+    },
+    /// Another port is in the namespace.
+    #[error(
+        "{0} is in the same namespace; accepted: a namespace of its own (services may share one)"
+    )]
+    NamespaceInUse(String),
+    /// Services in one namespace want different devices.
+    #[error("{other} shares the namespace and so the device, and has {value}; accepted: {value}")]
+    DeviceDiffers {
+        /// The key of the other value.
+        other: String,
+        /// The other value.
+        value: String,
+    },
+}

@@ -1,0 +1,277 @@
+//! The public side, public sources, network interfaces and services.
+
+use super::device::Shared;
+use super::loader::{Claims, Loader, name};
+use super::problem::Problem;
+use super::section::Section;
+use crate::catalog::{Location, Locations, Service};
+use crate::model::{Internet, NatGateway, NetworkInterface, ServiceInstance, Subnet};
+use ipnet::Ipv4Net;
+use std::net::Ipv4Addr;
+
+pub(super) const GATEWAY_KEYS: &[&str] = &["name", "publicIPAddresses"];
+
+pub(super) const NIC_KEYS: &[&str] = &[
+    "name",
+    "virtualNetwork",
+    "subnet",
+    "privateIPAddress",
+    "publicIPAddress",
+    "enableIPForwarding",
+    "networkSecurityGroup",
+    "namespace",
+    "device",
+    "mtu",
+    "offload",
+];
+
+pub(super) const SERVICE_KEYS: &[&str] = &[
+    "name",
+    "service",
+    "location",
+    "address",
+    "namespace",
+    "device",
+    "mtu",
+    "offload",
+];
+
+const INTERNET_KEYS: &[&str] = &["namespace", "device", "addresses", "mtu", "offload"];
+const OUTBOUND_KEYS: &[&str] = &["publicIPAddress"];
+
+const PUBLIC_ADDRESS: &str = "a public IPv4 address such as \"20.200.0.1\"";
+const PUBLIC_ADDRESSES: &str = "a list of public IPv4 addresses such as [\"65.52.1.1\"]";
+const PRIVATE_ADDRESS: &str = "an IPv4 address of the subnet such as \"10.0.1.4\"";
+const DEVICE_ADDRESSES: &str =
+    "a list of IPv4 addresses with prefix lengths such as [\"93.184.216.34/24\"]";
+const SERVICE_ADDRESS: &str = "an IPv4 address of the service in its region";
+const A_SERVICE: &str = "the name of a service such as \"Microsoft.Storage\"";
+const A_NAME: &str = "the name of a resource of this file";
+
+/// The most addresses of one NAT gateway.
+const MOST_GATEWAY_ADDRESSES: usize = 16;
+
+impl Loader<'_> {
+    /// Reads the public side.
+    pub(super) fn internet(&mut self, root: &Section<'_>) {
+        let Some(section) = root.section("internet", INTERNET_KEYS) else {
+            return;
+        };
+        let addresses = section.parse_list::<Ipv4Net>("addresses", DEVICE_ADDRESSES);
+        for address in &addresses {
+            self.claim_address(address.value.addr(), &address.key);
+        }
+        let addresses = addresses.into_iter().map(|address| address.value).collect();
+        let device = self.own_device(&section);
+        self.model.internet = device.map(|device| Internet { device, addresses });
+    }
+
+    /// Reads the default outbound source.
+    pub(super) fn default_outbound(&mut self, root: &Section<'_>) {
+        let Some(section) = root.section("defaultOutbound", OUTBOUND_KEYS) else {
+            return;
+        };
+        section.require("publicIPAddress", PUBLIC_ADDRESS);
+        self.model.default_outbound = self.public_address(&section);
+    }
+
+    fn public_address(&mut self, section: &Section<'_>) -> Option<Ipv4Addr> {
+        let address = section.parse("publicIPAddress", PUBLIC_ADDRESS)?;
+        self.claim_public(address, &section.key("publicIPAddress"));
+        Some(address)
+    }
+
+    /// Reads a NAT gateway.
+    pub(super) fn nat_gateway(
+        &mut self,
+        section: &Section<'_>,
+        names: &mut Claims<String>,
+    ) -> Option<NatGateway> {
+        const KEY: &str = "publicIPAddresses";
+        let name = name(section, names);
+        let addresses = section.parse_some::<Ipv4Addr>(KEY, PUBLIC_ADDRESSES);
+        if addresses.len() > MOST_GATEWAY_ADDRESSES {
+            section.refuse(
+                KEY,
+                Problem::TooMany(addresses.len(), MOST_GATEWAY_ADDRESSES),
+            );
+        }
+        for address in &addresses {
+            self.claim_public(address.value, &address.key);
+        }
+        let addresses = addresses.into_iter().map(|address| address.value).collect();
+        Some(NatGateway {
+            name: name?,
+            addresses,
+        })
+    }
+
+    /// Reads a network interface.
+    pub(super) fn nic(
+        &mut self,
+        section: &Section<'_>,
+        names: &mut Claims<String>,
+    ) -> Option<NetworkInterface> {
+        let name = name(section, names);
+        section.require("virtualNetwork", A_NAME);
+        section.require("subnet", A_NAME);
+        let vnets = &self.declared.vnets;
+        let vnet = Self::reference(section, "virtualNetwork", "virtualNetwork", vnets);
+        let subnets = vnet
+            .as_ref()
+            .and_then(|vnet| self.declared.subnets.get(vnet));
+        let subnet = subnets.and_then(|subnets| {
+            Self::reference(section, "subnet", "subnet of the network", subnets)
+        });
+        let private = section.parse_required::<Ipv4Addr>("privateIPAddress", PRIVATE_ADDRESS);
+        if let (Some(vnet), Some(subnet), Some(private)) = (&vnet, &subnet, private) {
+            self.claim_private(section, vnet, subnet, private);
+        }
+        let public_address = self.public_address(section);
+        let ip_forwarding = section.flag("enableIPForwarding", false);
+        let nsg = "networkSecurityGroup";
+        let nsg = Self::reference(section, nsg, nsg, &self.declared.nsgs);
+        let device = self.own_device(section);
+        Some(NetworkInterface {
+            name: name?,
+            vnet: vnet?,
+            subnet: subnet?,
+            private_address: private?,
+            public_address,
+            ip_forwarding,
+            nsg,
+            device: device?,
+        })
+    }
+
+    fn claim_private(&mut self, section: &Section<'_>, vnet: &str, subnet: &str, at: Ipv4Addr) {
+        const KEY: &str = "privateIPAddress";
+        // A subnet that could not be read was reported there.
+        let known = self.model.vnet(vnet).and_then(|vnet| vnet.subnet(subnet));
+        if let Some(problem) = known.and_then(|subnet| outside(subnet, at)) {
+            section.refuse(KEY, problem);
+        }
+        if let Err(other) = self.private.claim((vnet.to_owned(), at), &section.key(KEY)) {
+            section.refuse(KEY, Problem::AddressInUse(other));
+        }
+    }
+
+    /// Reads a service.
+    pub(super) fn service(
+        &mut self,
+        section: &Section<'_>,
+        names: &mut Claims<String>,
+        devices: &mut Shared,
+    ) -> Option<ServiceInstance> {
+        let name = name(section, names);
+        section.require("service", A_SERVICE);
+        let service = section
+            .text("service", A_SERVICE)
+            .and_then(|name| known(section, name));
+        let location = self.location(section);
+        let address = section.parse_required::<Ipv4Addr>("address", SERVICE_ADDRESS);
+        if let (Some(service), Some(location), Some(address)) = (service, &location, address) {
+            self.check_service_address(section, service, location, address);
+        }
+        if let Some(address) = address {
+            self.claim_address(address, &section.key("address"));
+        }
+        let device = self.shared_device(section, devices);
+        Some(ServiceInstance {
+            name: name?,
+            service: service?,
+            location: location?,
+            address: address?,
+            device: device?,
+        })
+    }
+
+    /// Refuses an address that the service does not have in the region.
+    fn check_service_address(
+        &self,
+        section: &Section<'_>,
+        service: &'static Service,
+        location: &Location,
+        address: Ipv4Addr,
+    ) {
+        let region = Locations::Regions(vec![location.clone()]);
+        let tags = self.catalog.supplying_tags(service, &region);
+        let prefixes = self.catalog.prefixes(service, &region);
+        if prefixes.is_empty() {
+            section.refuse(
+                "service",
+                Problem::NoPrefixes {
+                    service: service.name,
+                    catalog: self.catalog.source().to_owned(),
+                    tags: self.catalog.lacking(service, &region).unwrap_or_default(),
+                },
+            );
+        } else if !prefixes.iter().any(|prefix| prefix.contains(&address)) {
+            let tags = tags
+                .iter()
+                .map(|tag| format!("{} ({})", tag.name, count(&tag.prefixes)));
+            section.refuse(
+                "address",
+                Problem::OutsideService {
+                    service: service.name,
+                    location: location.to_string(),
+                    tags: tags.collect::<Vec<_>>().join(", "),
+                    example: examples(&prefixes),
+                },
+            );
+        }
+    }
+}
+
+fn known(section: &Section<'_>, name: &str) -> Option<&'static Service> {
+    let service = Service::find(name);
+    match service.map(|service| (service, service.family())) {
+        None => section.refuse("service", Problem::UnknownService),
+        Some((service, family)) if service != family => {
+            section.refuse("service", Problem::EndpointOnly(family.name));
+        }
+        Some(_) => {}
+    }
+    service.map(Service::family)
+}
+
+/// Returns why a NIC cannot have the address in the subnet: the first four and the last one are
+/// the platform's.
+fn outside(subnet: &Subnet, address: Ipv4Addr) -> Option<Problem> {
+    const FIRST_FREE: u32 = 4;
+    let prefix = subnet.prefix;
+    let first = Ipv4Addr::from(u32::from(prefix.network()).saturating_add(FIRST_FREE));
+    let last = Ipv4Addr::from(u32::from(prefix.broadcast()).saturating_sub(1));
+    let reason = if !prefix.contains(&address) {
+        "outside of"
+    } else if !(first..=last).contains(&address) {
+        "reserved in"
+    } else {
+        return None;
+    };
+    Some(Problem::NotInSubnet {
+        reason,
+        subnet: subnet.name.clone(),
+        prefix,
+        first,
+        last,
+    })
+}
+
+fn count(prefixes: &[Ipv4Net]) -> String {
+    match prefixes.len() {
+        1 => "1 prefix".to_owned(),
+        count => format!("{count} prefixes"),
+    }
+}
+
+/// Returns the first prefixes, as an error line can hold them.
+fn examples(prefixes: &[Ipv4Net]) -> String {
+    const SHOWN: usize = 3;
+    prefixes
+        .iter()
+        .take(SHOWN)
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}

@@ -1,0 +1,281 @@
+//! A table of the file, read key by key, with every error collected.
+
+use super::problem::{ConfigError, Problem};
+use std::cell::RefCell;
+use std::str::FromStr;
+use toml::{Table, Value};
+
+/// A description of the values that a key takes.
+pub type Accepted = &'static str;
+
+/// The errors found so far.
+#[derive(Debug, Default)]
+pub(super) struct Errors(RefCell<Vec<ConfigError>>);
+
+impl Errors {
+    pub(super) fn add(&self, key: impl Into<String>, value: Option<String>, problem: Problem) {
+        self.0.borrow_mut().push(ConfigError {
+            key: key.into(),
+            value,
+            problem,
+        });
+    }
+
+    pub(super) fn into_vec(self) -> Vec<ConfigError> {
+        self.0.into_inner()
+    }
+}
+
+/// A value with the key that it came from.
+#[derive(Clone, Debug)]
+pub(super) struct At<T> {
+    pub(super) key: String,
+    pub(super) value: T,
+}
+
+/// A table of the file and where it is.
+pub(super) struct Section<'f> {
+    table: &'f Table,
+    path: String,
+    errors: &'f Errors,
+}
+
+impl<'f> Section<'f> {
+    /// Opens a table and refuses every key that is not in `known`.
+    pub(super) fn open(
+        table: &'f Table,
+        path: String,
+        errors: &'f Errors,
+        known: &'static [&'static str],
+    ) -> Self {
+        let section = Self {
+            table,
+            path,
+            errors,
+        };
+        for (key, value) in table
+            .iter()
+            .filter(|(key, _)| !known.contains(&key.as_str()))
+        {
+            errors.add(
+                section.key(key),
+                Some(display(value)),
+                Problem::UnknownKey(known),
+            );
+        }
+        section
+    }
+
+    /// Returns the path of a key of this table.
+    pub(super) fn key(&self, name: &str) -> String {
+        if self.path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.path)
+        }
+    }
+
+    /// Returns whether the key is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.table.contains_key(name)
+    }
+
+    /// Records that the value of a key cannot stand.
+    pub(super) fn refuse(&self, name: &str, problem: Problem) {
+        self.errors
+            .add(self.key(name), self.table.get(name).map(display), problem);
+    }
+
+    /// Records that a required key is absent.
+    pub(super) fn require(&self, name: &str, accepted: Accepted) {
+        if !self.has(name) {
+            self.refuse(name, Problem::Missing(accepted));
+        }
+    }
+
+    /// Returns the text of a key, if it is there and is a text.
+    pub(super) fn text(&self, name: &str, accepted: Accepted) -> Option<&'f str> {
+        let value = self.table.get(name)?;
+        let text = value.as_str();
+        if text.is_none() {
+            self.refuse(name, Problem::Malformed(accepted));
+        }
+        text
+    }
+
+    /// Returns the value of a key, if it is there and can be read.
+    pub(super) fn parse<T: FromStr>(&self, name: &str, accepted: Accepted) -> Option<T> {
+        let parsed = self.text(name, accepted)?.parse().ok();
+        if parsed.is_none() {
+            self.refuse(name, Problem::Malformed(accepted));
+        }
+        parsed
+    }
+
+    /// Returns the value of a key that must be there.
+    pub(super) fn parse_required<T: FromStr>(&self, name: &str, accepted: Accepted) -> Option<T> {
+        self.require(name, accepted);
+        self.parse(name, accepted)
+    }
+
+    /// Returns which of `choices` the value of a key is; case does not count.
+    pub(super) fn choice<T: Copy>(
+        &self,
+        name: &str,
+        choices: &[(&'static str, T)],
+        accepted: Accepted,
+    ) -> Option<T> {
+        let text = self.text(name, accepted)?;
+        let found = choices
+            .iter()
+            .find(|(spelling, _)| spelling.eq_ignore_ascii_case(text));
+        if found.is_none() {
+            self.refuse(name, Problem::Malformed(accepted));
+        }
+        found.map(|&(_, choice)| choice)
+    }
+
+    /// Returns the flag, or `default` where it is absent or not a flag.
+    pub(super) fn flag(&self, name: &str, default: bool) -> bool {
+        match self.table.get(name) {
+            None => default,
+            Some(Value::Boolean(flag)) => *flag,
+            Some(_) => {
+                self.refuse(name, Problem::Malformed("true or false"));
+                default
+            }
+        }
+    }
+
+    /// Returns the number, if it is there and from `first` to `last`.
+    pub(super) fn number(&self, name: &str, first: u32, last: u32) -> Option<u32> {
+        let value = self.table.get(name)?;
+        let Some(number) = value.as_integer() else {
+            self.refuse(name, Problem::Malformed("a whole number"));
+            return None;
+        };
+        let number = u32::try_from(number)
+            .ok()
+            .filter(|number| (first..=last).contains(number));
+        if number.is_none() {
+            self.refuse(name, Problem::OutOfRange(first, last));
+        }
+        number
+    }
+
+    /// Returns the texts of a list, each with its key.
+    pub(super) fn texts(&self, name: &str, accepted: Accepted) -> Vec<At<&'f str>> {
+        let Some(value) = self.table.get(name) else {
+            return Vec::new();
+        };
+        let Some(values) = value.as_array() else {
+            self.refuse(name, Problem::Malformed(accepted));
+            return Vec::new();
+        };
+        let mut texts = Vec::with_capacity(values.len());
+        for (at, value) in values.iter().enumerate() {
+            let key = format!("{}[{at}]", self.key(name));
+            match value.as_str() {
+                Some(value) => texts.push(At { key, value }),
+                None => self
+                    .errors
+                    .add(key, Some(display(value)), Problem::Malformed(accepted)),
+            }
+        }
+        texts
+    }
+
+    /// Returns the values of a list that can be read, each with its key.
+    pub(super) fn parse_list<T: FromStr>(&self, name: &str, accepted: Accepted) -> Vec<At<T>> {
+        let texts = self.texts(name, accepted);
+        let parse = |text: At<&str>| match text.value.parse() {
+            Ok(value) => Some(At {
+                key: text.key,
+                value,
+            }),
+            Err(_) => {
+                let value = Some(format!("{:?}", text.value));
+                self.errors
+                    .add(text.key, value, Problem::Malformed(accepted));
+                None
+            }
+        };
+        texts.into_iter().filter_map(parse).collect()
+    }
+
+    /// Returns the values of a list that must be there and not be empty.
+    pub(super) fn parse_some<T: FromStr>(&self, name: &str, accepted: Accepted) -> Vec<At<T>> {
+        self.require(name, accepted);
+        if self
+            .table
+            .get(name)
+            .and_then(Value::as_array)
+            .is_some_and(Vec::is_empty)
+        {
+            self.refuse(name, Problem::Malformed(accepted));
+        }
+        self.parse_list(name, accepted)
+    }
+
+    /// Returns the table of a key, if it is there.
+    pub(super) fn section(&self, name: &str, known: &'static [&'static str]) -> Option<Self> {
+        let value = self.table.get(name)?;
+        let Some(table) = value.as_table() else {
+            self.refuse(name, Problem::Malformed("a table"));
+            return None;
+        };
+        Some(Self::open(table, self.key(name), self.errors, known))
+    }
+
+    /// Returns the tables of a key that is an array of them.
+    pub(super) fn sections(&self, name: &str, known: &'static [&'static str]) -> Vec<Self> {
+        let Some(value) = self.table.get(name) else {
+            return Vec::new();
+        };
+        let tables = value.as_array().and_then(|values| {
+            values
+                .iter()
+                .map(Value::as_table)
+                .collect::<Option<Vec<&'f Table>>>()
+        });
+        let Some(tables) = tables else {
+            self.refuse(
+                name,
+                Problem::Malformed("tables, each written under [[...]]"),
+            );
+            return Vec::new();
+        };
+        let open = |(at, table)| {
+            Self::open(
+                table,
+                format!("{}[{at}]", self.key(name)),
+                self.errors,
+                known,
+            )
+        };
+        tables.into_iter().enumerate().map(open).collect()
+    }
+
+    /// Returns the place where errors go.
+    pub(super) fn errors(&self) -> &'f Errors {
+        self.errors
+    }
+}
+
+/// Returns a value as TOML on one line.
+fn display(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("{text:?}"),
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Boolean(flag) => flag.to_string(),
+        Value::Datetime(when) => when.to_string(),
+        Value::Array(values) => {
+            format!(
+                "[{}]",
+                values.iter().map(display).collect::<Vec<_>>().join(", ")
+            )
+        }
+        Value::Table(_) => "{...}".to_owned(),
+    }
+}

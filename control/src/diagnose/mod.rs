@@ -1,0 +1,23 @@
+//! Answers about a model in the shapes of Azure's own diagnostics.
+//!
+//! The answers are computed from the model and the catalogue, by the same functions that compile
+//! the policy, so that what is shown is what decides.
+
+mod routes;
+#[cfg(test)]
+mod tests;
+
+pub use routes::{EffectiveRoute, EffectiveRoutes, effective_routes};
+
+use crate::catalog::Catalog;
+use crate::compile::{Tags, VnetTags, prefixes};
+use crate::model::{Peer, VirtualNetwork};
+use ipnet::Ipv4Net;
+
+/// Returns the addresses that one side of a rule stands for in `vnet`, as the shortest list of
+/// prefixes in ascending order; none for a tag that the catalogue lacks.
+#[must_use]
+pub fn expand(peer: &Peer, vnet: &VirtualNetwork, catalog: &Catalog) -> Vec<Ipv4Net> {
+    let set = Tags::new(catalog).expand(peer, &VnetTags::new(vnet));
+    set.map(|set| prefixes(&set)).unwrap_or_default()
+}

@@ -1,0 +1,108 @@
+//! What the fabric does to the host: devices in namespaces, and the worker that moves the packets.
+//!
+//! A trait, because the transaction logic is the same over the real host and over the one in the
+//! tests, which fails where it is told to.
+
+use crate::attach::{self, AttachError, NamespaceId};
+use crate::compile::PortSpec;
+use crate::model::NamespaceRef;
+use postern_dataplane::engine::SweepReport;
+use postern_dataplane::io::{Tun, WorkerGone, WorkerHandle};
+use postern_dataplane::policy::{PortId, Snapshot};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+/// Devices and the worker.
+pub trait Host {
+    /// An attached device; dropping it removes the device with its addresses and routes.
+    type Device;
+
+    /// Checks that a namespace is there.
+    ///
+    /// # Errors
+    ///
+    /// It is not, or is none.
+    fn check(&self, namespace: &NamespaceRef) -> Result<(), AttachError>;
+
+    /// Returns which namespace it is.
+    ///
+    /// # Errors
+    ///
+    /// It is not there.
+    fn identify(&self, namespace: &NamespaceRef) -> Result<NamespaceId, AttachError>;
+
+    /// Makes and configures the device of a port.
+    ///
+    /// # Errors
+    ///
+    /// A step failed; nothing is left behind.
+    fn attach(&self, spec: &PortSpec) -> Result<Self::Device, AttachError>;
+
+    /// Changes the addresses, routes and MTU of an attached device.
+    ///
+    /// # Errors
+    ///
+    /// A step failed; the caller goes back by the reverse update.
+    fn update(&self, old: &PortSpec, new: &PortSpec) -> Result<(), AttachError>;
+
+    /// Hands a policy with its new devices to the worker, and takes devices from it.
+    ///
+    /// # Errors
+    ///
+    /// The worker has ended.
+    fn install(
+        &self,
+        snapshot: Arc<Snapshot>,
+        attach: Vec<(PortId, Self::Device)>,
+        detach: Vec<PortId>,
+    ) -> Result<Receiver<SweepReport>, WorkerGone>;
+}
+
+/// The host that this process runs on.
+#[derive(Debug)]
+pub struct LinuxHost {
+    worker: WorkerHandle,
+}
+
+impl LinuxHost {
+    /// Returns the host whose packets this worker moves.
+    #[must_use]
+    pub fn new(worker: WorkerHandle) -> Self {
+        Self { worker }
+    }
+
+    /// Returns the worker.
+    #[must_use]
+    pub fn worker(&self) -> &WorkerHandle {
+        &self.worker
+    }
+}
+
+impl Host for LinuxHost {
+    type Device = Tun;
+
+    fn check(&self, namespace: &NamespaceRef) -> Result<(), AttachError> {
+        attach::check(namespace)
+    }
+
+    fn identify(&self, namespace: &NamespaceRef) -> Result<NamespaceId, AttachError> {
+        attach::identify(namespace)
+    }
+
+    fn attach(&self, spec: &PortSpec) -> Result<Tun, AttachError> {
+        attach::attach(spec).map(|attachment| attachment.tun)
+    }
+
+    fn update(&self, old: &PortSpec, new: &PortSpec) -> Result<(), AttachError> {
+        attach::update(old, new)
+    }
+
+    fn install(
+        &self,
+        snapshot: Arc<Snapshot>,
+        attach: Vec<(PortId, Tun)>,
+        detach: Vec<PortId>,
+    ) -> Result<Receiver<SweepReport>, WorkerGone> {
+        self.worker.install(snapshot, attach, detach)
+    }
+}

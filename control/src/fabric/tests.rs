@@ -1,0 +1,499 @@
+//! The transaction over a host that fails where it is told to.
+
+use super::*;
+use crate::config;
+use postern_dataplane::io::Tun;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::mpsc::channel;
+
+const ONE_NIC: &str = r#"
+location = "koreacentral"
+[internet]
+namespace = "inet"
+addresses = ["93.184.216.34/24"]
+[defaultOutbound]
+publicIPAddress = "20.200.0.1"
+[[virtualNetwork]]
+name = "VNet1"
+addressPrefixes = ["10.0.0.0/16"]
+[[virtualNetwork.subnet]]
+name = "subnet1"
+addressPrefix = "10.0.1.0/24"
+[[networkInterface]]
+name = "vm0"
+virtualNetwork = "VNet1"
+subnet = "subnet1"
+privateIPAddress = "10.0.1.4"
+namespace = "vm0"
+"#;
+
+const SECOND_NIC: &str = r#"
+[[networkInterface]]
+name = "vm1"
+virtualNetwork = "VNet1"
+subnet = "subnet1"
+privateIPAddress = "10.0.1.5"
+namespace = "vm1"
+"#;
+
+/// What the host has and what it shall refuse.
+#[derive(Debug, Default)]
+struct State {
+    /// Namespaces with a device of ours, by device name.
+    devices: RefCell<BTreeSet<(String, String)>>,
+    /// Every step, in order.
+    steps: RefCell<Vec<String>>,
+    /// Namespaces in which attaching fails.
+    refuse_attach: RefCell<BTreeSet<String>>,
+    /// Namespaces that are missing.
+    missing: RefCell<BTreeSet<String>>,
+    /// Which namespace stands behind a name, where it was made again.
+    remade: RefCell<HashMap<String, u64>>,
+    refuse_update: Cell<bool>,
+}
+
+impl State {
+    fn note(&self, step: String) {
+        self.steps.borrow_mut().push(step);
+    }
+
+    /// Returns the steps since the last call.
+    fn steps(&self) -> Vec<String> {
+        self.steps.take()
+    }
+
+    fn devices(&self) -> Vec<String> {
+        self.devices
+            .borrow()
+            .iter()
+            .map(|(namespace, _)| namespace.clone())
+            .collect()
+    }
+}
+
+#[derive(Debug)]
+struct FakeDevice {
+    state: Rc<State>,
+    key: (String, String),
+}
+
+impl Drop for FakeDevice {
+    fn drop(&mut self) {
+        self.state.devices.borrow_mut().remove(&self.key);
+    }
+}
+
+#[derive(Debug, Default)]
+struct FakeHost {
+    state: Rc<State>,
+    attached: RefCell<Vec<(PortId, FakeDevice)>>,
+    epoch: Cell<u32>,
+}
+
+fn refused(namespace: &NamespaceRef) -> AttachError {
+    AttachError::NotNetwork {
+        namespace: namespace.clone(),
+        path: "/nowhere".into(),
+    }
+}
+
+impl Host for FakeHost {
+    type Device = FakeDevice;
+
+    fn identify(&self, namespace: &NamespaceRef) -> Result<NamespaceId, AttachError> {
+        self.check(namespace)?;
+        let made = self
+            .state
+            .remade
+            .borrow()
+            .get(&namespace.to_string())
+            .copied();
+        Ok(NamespaceId::new(4, made.unwrap_or_default()))
+    }
+
+    fn check(&self, namespace: &NamespaceRef) -> Result<(), AttachError> {
+        let is_missing = self.state.missing.borrow().contains(&namespace.to_string());
+        if is_missing {
+            Err(refused(namespace))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn attach(&self, spec: &PortSpec) -> Result<FakeDevice, AttachError> {
+        let namespace = spec.namespace.to_string();
+        if self.state.refuse_attach.borrow().contains(&namespace) {
+            self.state.note(format!("refuse {namespace}"));
+            return Err(refused(&spec.namespace));
+        }
+        let taken = self.state.devices().contains(&namespace);
+        assert!(!taken, "{namespace} has a device already");
+        self.state
+            .note(format!("attach {namespace} as {}", spec.id.0));
+        let key = (namespace, spec.device.clone());
+        self.state.devices.borrow_mut().insert(key.clone());
+        Ok(FakeDevice {
+            state: Rc::clone(&self.state),
+            key,
+        })
+    }
+
+    fn update(&self, old: &PortSpec, new: &PortSpec) -> Result<(), AttachError> {
+        self.state.note(format!(
+            "update {} to {} routes",
+            old.name,
+            new.routes.len()
+        ));
+        if self.state.refuse_update.take() {
+            Err(refused(&new.namespace))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn install(
+        &self,
+        snapshot: Arc<Snapshot>,
+        attach: Vec<(PortId, FakeDevice)>,
+        detach: Vec<PortId>,
+    ) -> Result<Receiver<SweepReport>, WorkerGone> {
+        let epoch = snapshot.epoch;
+        self.state.note(format!(
+            "install {} +{} -{}",
+            epoch.0,
+            attach.len(),
+            detach.len()
+        ));
+        let mut attached = self.attached.borrow_mut();
+        attached.retain(|(port, _)| !detach.contains(port));
+        attached.extend(attach);
+        self.epoch.set(epoch.0);
+        let (sender, receiver) = channel();
+        let report = SweepReport {
+            epoch,
+            kept: 1,
+            closed: 0,
+            rebound: 0,
+            denied: 0,
+        };
+        sender.send(report).unwrap();
+        Ok(receiver)
+    }
+}
+
+struct Bench {
+    fabric: Fabric<FakeHost>,
+    state: Rc<State>,
+}
+
+impl Bench {
+    /// Returns a fabric in which `text` is in force.
+    fn new(text: &str) -> Self {
+        let state = Rc::new(State::default());
+        let host = FakeHost {
+            state: Rc::clone(&state),
+            ..FakeHost::default()
+        };
+        let fabric = Fabric::new(host, Arc::new(Catalog::bundled().unwrap()));
+        let mut bench = Self { fabric, state };
+        bench.apply(text).unwrap();
+        bench.state.steps();
+        bench
+    }
+
+    fn apply(&mut self, text: &str) -> Result<Applied, FabricError> {
+        let model = config::parse(Path::new("test.toml"), text, self.fabric.catalog());
+        self.fabric
+            .apply(model.unwrap_or_else(|errors| panic!("{errors}")))
+    }
+
+    fn changes(&mut self, text: &str) -> Vec<String> {
+        match self.apply(text).unwrap() {
+            Applied::Unchanged => Vec::new(),
+            Applied::Changed { changes, .. } => changes.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn number(&self, port: &str) -> u16 {
+        self.fabric
+            .ports
+            .iter()
+            .find(|spec| spec.name == port)
+            .unwrap()
+            .id
+            .0
+    }
+}
+
+#[test]
+fn the_first_apply_attaches_everything_then_installs() {
+    let mut bench = Bench::new("");
+    assert_eq!(bench.fabric.epoch(), Epoch(1), "an empty policy is one too");
+    assert_eq!(bench.changes(ONE_NIC).len(), 5);
+    assert_eq!(
+        bench.state.steps(),
+        ["attach vm0 as 0", "attach inet as 1", "install 2 +2 -0"]
+    );
+    assert_eq!(bench.state.devices(), ["inet", "vm0"]);
+}
+
+#[test]
+fn the_same_file_twice_changes_nothing() {
+    let mut bench = Bench::new(ONE_NIC);
+    assert!(matches!(bench.apply(ONE_NIC).unwrap(), Applied::Unchanged));
+    assert_eq!(bench.fabric.epoch(), Epoch(1));
+    assert!(bench.state.steps().is_empty());
+}
+
+#[test]
+fn an_endpoint_that_is_on_stays_on_without_a_new_epoch() {
+    let mut bench = Bench::new(ONE_NIC);
+    let mut enable = || {
+        bench
+            .fabric
+            .set_endpoint("vnet1", "SUBNET1", "microsoft.storage", true)
+            .unwrap()
+    };
+    assert!(matches!(enable(), Applied::Changed { .. }));
+    assert!(matches!(enable(), Applied::Unchanged));
+    assert_eq!(bench.fabric.epoch(), Epoch(2));
+    let unknown = bench
+        .fabric
+        .set_endpoint("VNet1", "subnet1", "Microsoft.Nothing", true);
+    assert!(matches!(unknown, Err(FabricError::Model(_))));
+}
+
+#[test]
+fn ports_come_before_the_policy_and_go_with_it() {
+    let mut bench = Bench::new(ONE_NIC);
+    let two = [ONE_NIC, SECOND_NIC].concat();
+    bench.apply(&two).unwrap();
+    assert_eq!(bench.state.steps(), ["attach vm1 as 2", "install 2 +1 -0"]);
+    bench.apply(ONE_NIC).unwrap();
+    assert_eq!(bench.state.steps(), ["install 3 +0 -1"]);
+    assert_eq!(bench.state.devices(), ["inet", "vm0"]);
+}
+
+#[test]
+fn a_port_that_cannot_be_attached_undoes_the_others() {
+    let mut bench = Bench::new(ONE_NIC);
+    bench
+        .state
+        .refuse_attach
+        .borrow_mut()
+        .insert("vm2".to_owned());
+    let third = SECOND_NIC
+        .replace("vm1", "vm2")
+        .replace("10.0.1.5", "10.0.1.6");
+    let three = [ONE_NIC, SECOND_NIC, &third].concat();
+    let error = bench.apply(&three).unwrap_err();
+    assert!(
+        matches!(&error, FabricError::Attach { port, .. } if port == "nic/vm2"),
+        "{error}"
+    );
+    assert_eq!(bench.state.steps(), ["attach vm1 as 2", "refuse vm2"]);
+    assert_eq!(bench.state.devices(), ["inet", "vm0"]);
+    assert_eq!(bench.fabric.epoch(), Epoch(1));
+    // What failed leaves no trace: the next apply starts from the policy in force.
+    bench.state.refuse_attach.borrow_mut().clear();
+    assert_eq!(bench.changes(&three).len(), 2);
+    assert_eq!(bench.fabric.epoch(), Epoch(2));
+}
+
+#[test]
+fn missing_namespaces_are_named_by_their_keys_before_anything_is_touched() {
+    let mut bench = Bench::new(ONE_NIC);
+    bench
+        .state
+        .missing
+        .borrow_mut()
+        .extend(["vm0".to_owned(), "vm1".to_owned()]);
+    let error = bench.apply(&[ONE_NIC, SECOND_NIC].concat()).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.starts_with("networkInterface[1].namespace = \"vm1\": "),
+        "{text}"
+    );
+    assert_eq!(
+        text.lines().count(),
+        1,
+        "vm0 is attached and stays so: {text}"
+    );
+    assert!(bench.state.steps().is_empty());
+}
+
+#[test]
+fn a_device_that_cannot_be_updated_is_set_back() {
+    let mut bench = Bench::new(ONE_NIC);
+    bench.state.refuse_update.set(true);
+    let moved = ONE_NIC.replace("20.200.0.1", "20.200.0.2");
+    let more = [&moved, SECOND_NIC].concat();
+    let error = bench.apply(&more).unwrap_err();
+    assert!(
+        matches!(&error, FabricError::Attach { port, .. } if port == "internet"),
+        "{error}"
+    );
+    let steps = bench.state.steps();
+    assert_eq!(
+        steps,
+        [
+            "attach vm1 as 2",
+            "update internet to 1 routes",
+            "update internet to 1 routes"
+        ]
+    );
+    assert_eq!(bench.state.devices(), ["inet", "vm0"]);
+    assert_eq!(bench.fabric.epoch(), Epoch(1));
+}
+
+#[test]
+fn a_nic_that_moves_gets_a_new_number() {
+    let mut bench = Bench::new(ONE_NIC);
+    let before = bench.number("nic/vm0");
+    let moved = ONE_NIC.replace("namespace = \"vm0\"", "namespace = \"vm9\"");
+    bench.apply(&moved).unwrap();
+    assert_ne!(bench.number("nic/vm0"), before);
+    assert_eq!(bench.state.steps(), ["attach vm9 as 2", "install 2 +1 -1"]);
+    assert_eq!(bench.state.devices(), ["inet", "vm9"]);
+}
+
+#[test]
+fn a_namespace_is_freed_before_its_next_port_comes() {
+    let mut bench = Bench::new(ONE_NIC);
+    let renamed = ONE_NIC.replace("name = \"vm0\"", "name = \"other\"");
+    bench.apply(&renamed).unwrap();
+    assert_eq!(
+        bench.state.steps(),
+        ["install 1 +0 -1", "attach vm0 as 2", "install 2 +1 -0"]
+    );
+    assert_eq!(bench.state.devices(), ["inet", "vm0"]);
+
+    let off = renamed.replace(
+        "namespace = \"vm0\"",
+        "namespace = \"vm0\"\noffload = \"off\"",
+    );
+    bench.apply(&off).unwrap();
+    assert_eq!(
+        bench.state.steps(),
+        ["install 2 +0 -1", "attach vm0 as 3", "install 3 +1 -0"]
+    );
+}
+
+#[test]
+fn two_nics_may_swap_their_namespaces() {
+    let two = [ONE_NIC, SECOND_NIC].concat();
+    let mut bench = Bench::new(&two);
+    let swapped = two
+        .replace("namespace = \"vm0\"", "namespace = \"vmX\"")
+        .replace("namespace = \"vm1\"", "namespace = \"vm0\"")
+        .replace("namespace = \"vmX\"", "namespace = \"vm1\"");
+    bench.apply(&swapped).unwrap();
+    assert_eq!(
+        bench.state.steps(),
+        [
+            "install 1 +0 -2",
+            "attach vm1 as 3",
+            "attach vm0 as 4",
+            "install 2 +2 -0"
+        ]
+    );
+}
+
+#[test]
+fn a_replacement_that_fails_brings_the_old_port_back() {
+    let mut bench = Bench::new(ONE_NIC);
+    let off = ONE_NIC.replace(
+        "namespace = \"vm0\"",
+        "namespace = \"vm0\"\noffload = \"off\"",
+    );
+    // Refused once: the return of the old device succeeds only if the host lets it.
+    bench
+        .state
+        .refuse_attach
+        .borrow_mut()
+        .insert("vm0".to_owned());
+    assert!(bench.apply(&off).is_err());
+    assert_eq!(
+        bench.state.steps(),
+        [
+            "install 1 +0 -1",
+            "refuse vm0",
+            "refuse vm0",
+            "install 1 +0 -0"
+        ]
+    );
+    assert_eq!(bench.fabric.epoch(), Epoch(1));
+    assert_eq!(bench.fabric.lost, [PortId(0)]);
+
+    // The port that is away comes back with the next apply, though no resource changes.
+    bench.state.refuse_attach.borrow_mut().clear();
+    assert!(
+        matches!(bench.apply(ONE_NIC).unwrap(), Applied::Changed { changes, .. } if changes.is_empty())
+    );
+    assert_eq!(bench.state.steps(), ["attach vm0 as 0", "install 2 +1 -0"]);
+    assert!(bench.fabric.lost.is_empty());
+}
+
+#[test]
+fn a_namespace_that_was_made_again_gets_its_port_again() {
+    let mut bench = Bench::new(ONE_NIC);
+    bench.state.missing.borrow_mut().insert("vm0".to_owned());
+    assert!(
+        matches!(bench.apply(ONE_NIC).unwrap(), Applied::Unchanged),
+        "nowhere to attach"
+    );
+
+    bench.state.missing.borrow_mut().clear();
+    bench.state.remade.borrow_mut().insert("vm0".to_owned(), 7);
+    assert!(matches!(
+        bench.apply(ONE_NIC).unwrap(),
+        Applied::Changed { .. }
+    ));
+    assert_eq!(
+        bench.state.steps(),
+        ["install 1 +0 -1", "attach vm0 as 2", "install 2 +1 -0"]
+    );
+    assert!(matches!(bench.apply(ONE_NIC).unwrap(), Applied::Unchanged));
+}
+
+#[test]
+fn the_flow_table_cannot_grow_while_it_is_used() {
+    let mut bench = Bench::new(ONE_NIC);
+    let larger = ["[settings]\nmaxFlows = 5000\n", ONE_NIC].concat();
+    // A top-level key may not follow a table.
+    let larger = format!(
+        "location = \"koreacentral\"\n{}",
+        larger.replace("location = \"koreacentral\"\n", "")
+    );
+    let error = bench.apply(&larger).unwrap_err();
+    assert!(
+        matches!(error, FabricError::NeedsRestart { new: 5000, .. }),
+        "{error}"
+    );
+    assert!(bench.state.steps().is_empty());
+}
+
+#[test]
+fn the_report_of_the_sweep_is_passed_on() {
+    let mut bench = Bench::new(ONE_NIC);
+    let applied = bench
+        .fabric
+        .set_endpoint("VNet1", "subnet1", "Microsoft.Storage", true);
+    let Ok(Applied::Changed { sweep, .. }) = applied else {
+        panic!("{applied:?}")
+    };
+    let report = sweep
+        .recv_timeout(std::time::Duration::from_secs(5))
+        .unwrap();
+    assert_eq!((report.epoch, report.kept), (Epoch(2), 1));
+}
+
+/// The real host's device type is the packet path's own.
+#[test]
+fn the_real_host_hands_over_tun_devices() {
+    fn is_host<H: Host<Device = Tun>>() {}
+    is_host::<LinuxHost>();
+}

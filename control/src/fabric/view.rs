@@ -1,0 +1,274 @@
+//! What the daemon tells: the shapes of its answers, written by the server, read by the client.
+//!
+//! Addresses, names and states are text here, as people and programs read them.
+
+use serde::{Deserialize, Serialize};
+
+/// What an `apply` or an endpoint switch did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppliedView {
+    /// The epoch that is in force now.
+    pub epoch: u32,
+    /// Whether anything changed.
+    pub changed: bool,
+    /// What changed, resource by resource.
+    pub changes: Vec<ChangeView>,
+    /// What became of the live flows; none if nothing changed or the sweep is still under way.
+    pub sweep: Option<SweepView>,
+}
+
+/// One change of a resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangeView {
+    /// `add`, `remove` or `change`.
+    pub action: String,
+    /// The kind of the resource.
+    pub kind: String,
+    /// Its name; empty for what there is one of.
+    pub name: String,
+    /// The values that differ.
+    pub detail: String,
+}
+
+/// What became of the live flows under a new policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SweepView {
+    /// Flows that go on undisturbed.
+    pub kept: u64,
+    /// TCP flows whose path changed.
+    pub closed: u64,
+    /// Other flows whose path changed, and that go on with a new source.
+    pub rebound: u64,
+    /// Flows that the new rules forbid, where they act on live flows.
+    pub denied: u64,
+}
+
+/// What runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusView {
+    /// The program's version.
+    pub version: String,
+    /// The daemon's process.
+    pub pid: u32,
+    /// Seconds since packets flow.
+    pub uptime_seconds: u64,
+    /// The policy in force.
+    pub epoch: u32,
+    /// Whether live flows are still being looked at under it.
+    pub sweeping: bool,
+    /// Where the service prefixes come from.
+    pub service_tags: ServiceTagsView,
+    /// Flows in the table, resting ones included.
+    pub flows: u64,
+    /// The most that there can be.
+    pub max_flows: u64,
+    /// The ports, in the order of their numbers.
+    pub ports: Vec<PortView>,
+}
+
+/// The service-tag file in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceTagsView {
+    /// The file.
+    pub source: String,
+    /// Its cloud.
+    pub cloud: String,
+    /// Its change number.
+    pub change_number: u32,
+}
+
+/// A port as it is attached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PortView {
+    /// Its number.
+    pub number: u16,
+    /// Its name, such as `nic/vm0`.
+    pub name: String,
+    /// `attached`, or `detached` for one whose device is gone.
+    pub state: String,
+    /// The namespace of its device.
+    pub namespace: String,
+    /// Its device.
+    pub device: String,
+    /// The device's MTU.
+    pub mtu: u16,
+    /// Whether super-frames and partial checksums pass.
+    pub offload: bool,
+    /// The device's addresses.
+    pub addresses: Vec<String>,
+}
+
+/// The counters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatsView {
+    /// By port, in the order of their numbers.
+    pub ports: Vec<PortStatsView>,
+    /// Ports of shared public addresses that are leased.
+    pub snat: Vec<PoolStatsView>,
+    /// Of the flow table.
+    pub flows: FlowStatsView,
+}
+
+/// The counters of one port. Frames count once, super-frames too; bytes with the IP header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PortStatsView {
+    /// The port's name.
+    pub name: String,
+    /// Frames that came from its device.
+    pub received_frames: u64,
+    /// Their bytes.
+    pub received_bytes: u64,
+    /// Frames forwarded to its device.
+    pub sent_frames: u64,
+    /// Their bytes.
+    pub sent_bytes: u64,
+    /// Resets and ICMP errors that Postern made and sent to it.
+    pub made_frames: u64,
+    /// Frames that were not forwarded, by direction and reason, without the zeros.
+    pub drops: Vec<DropView>,
+}
+
+/// One drop counter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DropView {
+    /// `Outbound`, from what is behind the port, or `Inbound`, towards it.
+    pub direction: String,
+    /// Why.
+    pub reason: String,
+    /// How many.
+    pub frames: u64,
+}
+
+/// Leased ports of one shared public address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolStatsView {
+    /// The address.
+    #[serde(rename = "publicIPAddress")]
+    pub public_address: String,
+    /// TCP ports.
+    pub tcp: u32,
+    /// UDP ports.
+    pub udp: u32,
+    /// ICMP identifiers.
+    pub icmp: u32,
+}
+
+/// The flow table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FlowStatsView {
+    /// In the table now: live ones, and those whose tuple still rests.
+    pub count: u64,
+    /// The most that there can be.
+    pub max: u64,
+    /// Ever opened.
+    pub opened: u64,
+    /// Ended by themselves.
+    pub ended: u64,
+    /// Closed by a policy change.
+    pub closed: u64,
+}
+
+/// Some of the flows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FlowsView {
+    /// The flows.
+    pub value: Vec<FlowRow>,
+    /// How many are in the table in all, on every NIC; resting ones included.
+    pub count: u64,
+    /// Whether some that were asked for are left out because of the limit.
+    pub truncated: bool,
+}
+
+/// One flow, and why it goes where it goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FlowRow {
+    /// `tcp`, `udp`, `icmp` or a number.
+    pub protocol: String,
+    /// The state of the connection.
+    pub state: String,
+    /// The port that it came from.
+    pub ingress: String,
+    /// The port that it goes to.
+    pub egress: String,
+    /// The source as the initiator sends it.
+    pub source: String,
+    /// The destination as the initiator sends it.
+    pub destination: String,
+    /// The source as the responder sees it.
+    pub translated_source: String,
+    /// The destination as the responder sees it.
+    pub translated_destination: String,
+    /// `VnetLocal`, `Internet`, `ServiceEndpoint` or `Inbound`.
+    pub route: String,
+    /// The service, on an endpoint's route.
+    pub service: Option<String>,
+    /// `private`, `oneToOne` or `shared`.
+    pub source_kind: String,
+    /// The security rules that let it pass.
+    pub rules: FlowRules,
+    /// The policy that it was last judged by.
+    pub epoch: u32,
+    /// Milliseconds since it was opened.
+    pub age_ms: u64,
+    /// Milliseconds since its last packet.
+    pub idle_ms: u64,
+    /// Frames and bytes from the initiator.
+    pub forward: TrafficView,
+    /// Frames and bytes from the responder.
+    pub reply: TrafficView,
+}
+
+/// The rules that let a flow pass, as `nsg/rule`; none where there is no group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FlowRules {
+    /// Of the sender's NIC.
+    pub outbound_nic: Option<String>,
+    /// Of the sender's subnet.
+    pub outbound_subnet: Option<String>,
+    /// Of the receiver's subnet.
+    pub inbound_subnet: Option<String>,
+    /// Of the receiver's NIC.
+    pub inbound_nic: Option<String>,
+}
+
+/// Traffic of one direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrafficView {
+    /// Frames; a super-frame counts once.
+    pub frames: u64,
+    /// Bytes, IP header included.
+    pub bytes: u64,
+}
+
+/// An endpoint that is on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointView {
+    /// The virtual network.
+    pub virtual_network: String,
+    /// The subnet.
+    pub subnet: String,
+    /// The service.
+    pub service: String,
+    /// The regions that it covers; `*` is all.
+    pub locations: Vec<String>,
+    /// How many prefixes that makes.
+    pub prefixes: usize,
+    /// Always `Succeeded`: a change is in force when it is answered.
+    pub provisioning_state: String,
+}

@@ -1,0 +1,324 @@
+//! What differs between two models, resource by resource.
+
+use super::rules::{access_name, direction_name};
+use super::{Device, Model};
+use postern_dataplane::policy::CloseMode;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::fmt;
+
+/// What happens to a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// It is new.
+    Add,
+    /// It goes away.
+    Remove,
+    /// It stays, with other values.
+    Change,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Add => "add",
+            Self::Remove => "remove",
+            Self::Change => "change",
+        })
+    }
+}
+
+/// One difference between two models.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// What happens.
+    pub action: Action,
+    /// The kind of the resource, as the configuration spells it.
+    pub kind: &'static str,
+    /// Its name; empty for what there is one of.
+    pub name: String,
+    /// The values that differ: for a change `key: old -> new`, else `key: value`.
+    pub detail: String,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.action, self.kind)?;
+        for part in [&self.name, &self.detail]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+        {
+            write!(f, " {part}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A resource as the diff sees it: where it is, and its values as text.
+struct Item {
+    kind: &'static str,
+    name: String,
+    values: Vec<(&'static str, String)>,
+}
+
+impl Item {
+    fn key(&self) -> (&'static str, String) {
+        (self.kind, self.name.to_ascii_lowercase())
+    }
+
+    fn summary(&self) -> String {
+        let shown = self.values.iter().filter(|(_, value)| !value.is_empty());
+        shown
+            .map(|(key, value)| format!("{key}: {value}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+}
+
+impl Model {
+    /// Returns what has to change to get from this model to `new`: removals first, then additions
+    /// and changes in the order of `new`. The order of resources within a model does not count.
+    #[must_use]
+    pub fn diff(&self, new: &Self) -> Vec<Change> {
+        let (old, new) = (items(self), items(new));
+        let before: HashMap<_, _> = old.iter().map(|item| (item.key(), item)).collect();
+        let after: HashMap<_, _> = new.iter().map(|item| (item.key(), item)).collect();
+        let removed = old.iter().filter(|item| !after.contains_key(&item.key()));
+        let mut changes: Vec<Change> = removed
+            .map(|item| change(Action::Remove, item, item.summary()))
+            .collect();
+        for item in &new {
+            match before.get(&item.key()) {
+                None => changes.push(change(Action::Add, item, item.summary())),
+                Some(old) => changes.extend(
+                    differences(old, item).map(|detail| change(Action::Change, item, detail)),
+                ),
+            }
+        }
+        changes
+    }
+}
+
+fn change(action: Action, item: &Item, detail: String) -> Change {
+    Change {
+        action,
+        kind: item.kind,
+        name: item.name.clone(),
+        detail,
+    }
+}
+
+/// Returns the values that differ, nothing if none does.
+fn differences(old: &Item, new: &Item) -> Option<String> {
+    let or_none = |value: &str| {
+        if value.is_empty() {
+            "none".to_owned()
+        } else {
+            value.to_owned()
+        }
+    };
+    let pairs = old.values.iter().zip(&new.values);
+    let changed: Vec<_> = pairs
+        .filter(|(old, new)| old != new)
+        .map(|((key, old), (_, new))| format!("{key}: {} -> {}", or_none(old), or_none(new)))
+        .collect();
+    (!changed.is_empty()).then(|| changed.join(", "))
+}
+
+fn items(model: &Model) -> Vec<Item> {
+    let mut items = vec![settings(model), timers(model)];
+    items.extend(model.internet.as_ref().map(|internet| Item {
+        kind: "internet",
+        name: String::new(),
+        values: with_device(
+            vec![("addresses", list(&internet.addresses))],
+            &internet.device,
+        ),
+    }));
+    items.extend(model.default_outbound.map(|address| Item {
+        kind: "defaultOutbound",
+        name: String::new(),
+        values: vec![("publicIPAddress", address.to_string())],
+    }));
+    items.extend(model.nat_gateways.iter().map(|gateway| Item {
+        kind: "natGateway",
+        name: gateway.name.clone(),
+        values: vec![("publicIPAddresses", set(&gateway.addresses))],
+    }));
+    nsgs(model, &mut items);
+    networks(model, &mut items);
+    nics(model, &mut items);
+    items.extend(model.services.iter().map(|service| Item {
+        kind: "service",
+        name: service.name.clone(),
+        values: with_device(
+            vec![
+                ("service", service.service.to_string()),
+                ("location", service.location.to_string()),
+                ("address", service.address.to_string()),
+            ],
+            &service.device,
+        ),
+    }));
+    items
+}
+
+fn settings(model: &Model) -> Item {
+    let settings = &model.settings;
+    let close_mode = match settings.close_mode {
+        CloseMode::Rst => "rst",
+        CloseMode::Silent => "silent",
+    };
+    let values = vec![
+        ("closeMode", close_mode.to_owned()),
+        (
+            "reevaluateOnChange",
+            settings.reevaluate_on_change.to_string(),
+        ),
+        ("sharedSnatIcmp", settings.shared_snat_icmp.to_string()),
+        (
+            "sharedSnatFragments",
+            settings.shared_snat_fragments.to_string(),
+        ),
+        ("maxFlows", settings.max_flows.to_string()),
+    ];
+    Item {
+        kind: "settings",
+        name: String::new(),
+        values,
+    }
+}
+
+fn timers(model: &Model) -> Item {
+    let timers = &model.timers;
+    let values = [
+        ("tcpHalfOpen", timers.tcp_half_open),
+        ("tcpIdle", timers.tcp_idle),
+        ("tcpClosing", timers.tcp_closing),
+        ("tcpFinHold", timers.tcp_fin_hold),
+        ("tcpRstHold", timers.tcp_rst_hold),
+        ("udpIdle", timers.udp_idle),
+        ("udpHold", timers.udp_hold),
+        ("icmpIdle", timers.icmp_idle),
+        ("tombstone", timers.tombstone),
+    ];
+    let values = values
+        .map(|(key, duration)| (key, format!("{duration:?}")))
+        .into();
+    Item {
+        kind: "timers",
+        name: String::new(),
+        values,
+    }
+}
+
+fn nsgs(model: &Model, items: &mut Vec<Item>) {
+    for nsg in &model.nsgs {
+        let (kind, name) = ("networkSecurityGroup", nsg.name.clone());
+        items.push(Item {
+            kind,
+            name,
+            values: Vec::new(),
+        });
+        items.extend(nsg.rules.iter().map(|rule| Item {
+            kind: "securityRule",
+            name: format!("{}/{}", nsg.name, rule.name),
+            values: vec![
+                ("priority", rule.priority.to_string()),
+                ("direction", direction_name(rule.direction).to_owned()),
+                ("access", access_name(rule.access).to_owned()),
+                ("protocol", rule.protocol.to_string()),
+                ("source", rule.source.to_string()),
+                ("sourcePorts", rule.source_ports.to_string()),
+                ("destination", rule.destination.to_string()),
+                ("destinationPorts", rule.destination_ports.to_string()),
+            ],
+        }));
+    }
+}
+
+fn networks(model: &Model, items: &mut Vec<Item>) {
+    for vnet in &model.vnets {
+        items.push(Item {
+            kind: "virtualNetwork",
+            name: vnet.name.clone(),
+            values: vec![
+                ("location", vnet.location.to_string()),
+                ("addressPrefixes", set(&vnet.address_prefixes)),
+            ],
+        });
+        items.extend(vnet.subnets.iter().map(|subnet| Item {
+            kind: "subnet",
+            name: format!("{}/{}", vnet.name, subnet.name),
+            values: vec![
+                ("addressPrefix", subnet.prefix.to_string()),
+                ("serviceEndpoints", list(&subnet.service_endpoints)),
+                (
+                    "networkSecurityGroup",
+                    subnet.nsg.clone().unwrap_or_default(),
+                ),
+                ("natGateway", subnet.nat_gateway.clone().unwrap_or_default()),
+                (
+                    "defaultOutboundAccess",
+                    subnet.default_outbound_access.to_string(),
+                ),
+            ],
+        }));
+    }
+}
+
+fn nics(model: &Model, items: &mut Vec<Item>) {
+    items.extend(model.nics.iter().map(|nic| Item {
+        kind: "networkInterface",
+        name: nic.name.clone(),
+        values: with_device(
+            vec![
+                    ("virtualNetwork", nic.vnet.clone()),
+                    ("subnet", nic.subnet.clone()),
+                    ("privateIPAddress", nic.private_address.to_string()),
+                    (
+                        "publicIPAddress",
+                        nic.public_address
+                            .map(|at| at.to_string())
+                            .unwrap_or_default(),
+                    ),
+                    ("enableIPForwarding", nic.ip_forwarding.to_string()),
+                    ("networkSecurityGroup", nic.nsg.clone().unwrap_or_default()),
+                ],
+            &nic.device,
+        ),
+    }));
+}
+
+fn with_device(
+    mut values: Vec<(&'static str, String)>,
+    device: &Device,
+) -> Vec<(&'static str, String)> {
+    values.extend([
+        ("namespace", device.namespace.to_string()),
+        ("device", device.name.clone()),
+        ("mtu", device.mtu.to_string()),
+        (
+            "offload",
+            if device.offload { "on" } else { "off" }.to_owned(),
+        ),
+    ]);
+    values
+}
+
+fn list<T: fmt::Display>(values: &[T]) -> String {
+    let texts: Vec<_> = values.iter().map(ToString::to_string).collect();
+    if texts.is_empty() {
+        String::new()
+    } else {
+        format!("[{}]", texts.join(", "))
+    }
+}
+
+/// Returns the values in a fixed order, for those whose order in the file means nothing.
+fn set<T: fmt::Display + Ord>(values: &[T]) -> String {
+    let mut values: Vec<_> = values.iter().collect();
+    values.sort_unstable();
+    list(&values)
+}

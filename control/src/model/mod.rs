@@ -1,0 +1,246 @@
+//! The resources in ARM's own words, validated.
+//!
+//! A [`Model`] comes from `config`, which has checked everything that can be checked without the
+//! host: what refers to something refers to something that is there, spelled as it is spelled
+//! there; addresses lie where they must; nothing is used twice. Whether namespaces exist is
+//! `attach`'s to say. Names compare without case, as in ARM.
+
+mod blocks;
+mod diff;
+mod edit;
+mod namespace;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+pub use blocks::{FORBIDDEN, NOT_PUBLIC, PLATFORM, UNROUTED};
+pub use diff::{Action, Change};
+pub use edit::ModelError;
+pub(crate) use edit::in_catalogue_order;
+pub use namespace::{NamespaceRef, NotANamespace};
+pub use rules::{
+    NetworkSecurityGroup, Peer, Ports, RuleProtocol, RuleTag, SecurityRule, access_name,
+    default_rules, direction_name,
+};
+
+use crate::catalog::{Location, Service};
+use ipnet::Ipv4Net;
+use postern_dataplane::policy::{CloseMode, Timers};
+use std::net::Ipv4Addr;
+
+/// Everything that one configuration declares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Model {
+    /// The region of resources that do not name one.
+    pub location: Option<Location>,
+    /// Switches.
+    pub settings: Settings,
+    /// How long flows and leases live.
+    pub timers: Timers,
+    /// The public side.
+    pub internet: Option<Internet>,
+    /// The public source of NICs that have no other one.
+    pub default_outbound: Option<Ipv4Addr>,
+    /// NAT gateways.
+    pub nat_gateways: Vec<NatGateway>,
+    /// Virtual networks.
+    pub vnets: Vec<VirtualNetwork>,
+    /// Network interfaces.
+    pub nics: Vec<NetworkInterface>,
+    /// Network security groups.
+    pub nsgs: Vec<NetworkSecurityGroup>,
+    /// Addresses of services.
+    pub services: Vec<ServiceInstance>,
+}
+
+/// Switches where the platform's behaviour is contested or can be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How a TCP flow whose path changed is closed.
+    pub close_mode: CloseMode,
+    /// Whether NSG edits act on live flows too.
+    pub reevaluate_on_change: bool,
+    /// Whether shared public sources translate ICMP echo.
+    pub shared_snat_icmp: bool,
+    /// Whether shared public sources translate fragments.
+    pub shared_snat_fragments: bool,
+    /// The most flows at a time.
+    pub max_flows: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            close_mode: CloseMode::default(),
+            reevaluate_on_change: false,
+            shared_snat_icmp: false,
+            shared_snat_fragments: false,
+            max_flows: 1_048_576,
+        }
+    }
+}
+
+/// A TUN device in a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// The namespace that it is made in.
+    pub namespace: NamespaceRef,
+    /// Its name there.
+    pub name: String,
+    /// The largest IP packet, in bytes.
+    pub mtu: u16,
+    /// Whether super-frames and partial checksums pass.
+    pub offload: bool,
+}
+
+impl Device {
+    /// The device name where none is given.
+    pub const DEFAULT_NAME: &str = "postern0";
+    /// The MTU where none is given.
+    pub const DEFAULT_MTU: u16 = 1500;
+}
+
+/// The public side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Internet {
+    /// Its device.
+    pub device: Device,
+    /// Addresses that the device gets, with their prefix lengths.
+    pub addresses: Vec<Ipv4Net>,
+}
+
+/// A NAT gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatGateway {
+    /// Its name.
+    pub name: String,
+    /// Its public addresses; at least one.
+    pub addresses: Vec<Ipv4Addr>,
+}
+
+/// A virtual network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualNetwork {
+    /// Its name.
+    pub name: String,
+    /// Its region.
+    pub location: Location,
+    /// Its address space; at least one range.
+    pub address_prefixes: Vec<Ipv4Net>,
+    /// Its subnets.
+    pub subnets: Vec<Subnet>,
+}
+
+/// A subnet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    /// Its name, unique in the network.
+    pub name: String,
+    /// Its addresses.
+    pub prefix: Ipv4Net,
+    /// The services whose endpoint is on, each once, in the catalogue's order.
+    pub service_endpoints: Vec<&'static Service>,
+    /// The NSG of all its NICs.
+    pub nsg: Option<String>,
+    /// The NAT gateway of all its NICs.
+    pub nat_gateway: Option<String>,
+    /// Whether its NICs may use the default outbound source.
+    pub default_outbound_access: bool,
+}
+
+/// A workload's network interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkInterface {
+    /// Its name.
+    pub name: String,
+    /// The name of its virtual network.
+    pub vnet: String,
+    /// The name of its subnet.
+    pub subnet: String,
+    /// Its private address.
+    pub private_address: Ipv4Addr,
+    /// The public address that belongs to it alone.
+    pub public_address: Option<Ipv4Addr>,
+    /// Whether it may send packets whose source is not its own.
+    pub ip_forwarding: bool,
+    /// Its own NSG.
+    pub nsg: Option<String>,
+    /// Its device.
+    pub device: Device,
+}
+
+/// An address behind which a service answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceInstance {
+    /// Its name.
+    pub name: String,
+    /// The service that it is of.
+    pub service: &'static Service,
+    /// Its region.
+    pub location: Location,
+    /// Its address, one of the service's in that region.
+    pub address: Ipv4Addr,
+    /// Its device; services in one namespace share one.
+    pub device: Device,
+}
+
+impl Model {
+    /// Returns the virtual network with this name.
+    #[must_use]
+    pub fn vnet(&self, name: &str) -> Option<&VirtualNetwork> {
+        self.vnets
+            .iter()
+            .find(|vnet| vnet.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Returns the network interface with this name.
+    #[must_use]
+    pub fn nic(&self, name: &str) -> Option<&NetworkInterface> {
+        self.nics
+            .iter()
+            .find(|nic| nic.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Returns the network security group with this name.
+    #[must_use]
+    pub fn nsg(&self, name: &str) -> Option<&NetworkSecurityGroup> {
+        self.nsgs
+            .iter()
+            .find(|nsg| nsg.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Returns the virtual network and the subnet that a network interface is in.
+    #[must_use]
+    pub fn subnet_of(&self, nic: &NetworkInterface) -> Option<(&VirtualNetwork, &Subnet)> {
+        let vnet = self.vnet(&nic.vnet)?;
+        Some((vnet, vnet.subnet(&nic.subnet)?))
+    }
+
+    /// Returns every public address that packets can have as their source, in a fixed order.
+    #[must_use]
+    pub fn public_addresses(&self) -> Vec<Ipv4Addr> {
+        let gateways = self
+            .nat_gateways
+            .iter()
+            .flat_map(|gateway| gateway.addresses.iter());
+        let instances = self
+            .nics
+            .iter()
+            .filter_map(|nic| nic.public_address.as_ref());
+        gateways
+            .chain(instances)
+            .chain(self.default_outbound.as_ref())
+            .copied()
+            .collect()
+    }
+}
+
+impl VirtualNetwork {
+    /// Returns the subnet with this name.
+    #[must_use]
+    pub fn subnet(&self, name: &str) -> Option<&Subnet> {
+        self.subnets
+            .iter()
+            .find(|subnet| subnet.name.eq_ignore_ascii_case(name))
+    }
+}

@@ -1,0 +1,153 @@
+//! What is done for each request.
+
+use super::Daemon;
+use super::protocol::{Answer, Fault, FaultCode, Request};
+use crate::config;
+use crate::diagnose;
+use crate::fabric::view::{AppliedView, ChangeView, SweepView};
+use crate::fabric::{Applied, Fabric, FabricError, ReadError};
+use crate::model::Change;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long an answer waits for the sweep of its change.
+const SWEEP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Does what is asked, and returns the result. Blocks.
+pub(super) fn answer(daemon: &Daemon, request: Request) -> Result<Value, Fault> {
+    match request {
+        Request::Apply { name, text } => {
+            let (epoch, applied) = daemon.with(|fabric| {
+                let model = config::parse(Path::new(&name), &text, fabric.catalog())
+                    .map_err(|errors| Fault::new(FaultCode::Refused, errors.to_string()))?;
+                let applied = fabric
+                    .apply(model)
+                    .map_err(|error| in_file(&name, &error))?;
+                Ok::<_, Fault>((fabric.epoch().0, applied))
+            })?;
+            // Without the lock: others may read, and change, while this one waits.
+            encode(&finished(epoch, applied))
+        }
+        Request::Endpoint {
+            vnet,
+            subnet,
+            service,
+            on,
+        } => {
+            let (epoch, applied) = daemon.with(|fabric| {
+                let applied = fabric.set_endpoint(&vnet, &subnet, &service, on)?;
+                Ok::<_, FabricError>((fabric.epoch().0, applied))
+            })?;
+            encode(&finished(epoch, applied))
+        }
+        Request::EndpointList => encode(&daemon.with(|fabric| fabric.endpoints())),
+        Request::NsgList => encode(&daemon.with(|fabric| fabric.nsgs())),
+        Request::NsgShow { name } => encode(&daemon.with(|fabric| fabric.nsg(&name))?),
+        Request::NsgEffective { nic } => {
+            encode(&daemon.with(|fabric| fabric.effective_nsgs(&nic))?)
+        }
+        Request::Routes { nic } => daemon.with(|fabric| routes(fabric, &nic)),
+        Request::Flows { limit, nic } => {
+            encode(&daemon.with(|fabric| fabric.flows(limit, nic.as_deref()))?)
+        }
+        Request::Stats => encode(&daemon.with(|fabric| fabric.stats())?),
+        Request::Status => encode(&daemon.with(|fabric| fabric.status())?),
+        Request::Down => Ok(Value::Null),
+    }
+}
+
+/// Returns the answer to the request that ends the daemon.
+pub(super) fn down() -> Answer {
+    Answer::Result(json!({ "pid": std::process::id() }))
+}
+
+fn routes(fabric: &Fabric, nic: &str) -> Result<Value, Fault> {
+    let nic = fabric.nic(nic)?;
+    encode(&diagnose::effective_routes(
+        fabric.model(),
+        fabric.catalog(),
+        nic,
+    ))
+}
+
+/// Waits for the sweep of a change, and tells all of it.
+fn finished(epoch: u32, applied: Applied) -> AppliedView {
+    match applied {
+        Applied::Unchanged => AppliedView {
+            epoch,
+            changed: false,
+            changes: Vec::new(),
+            sweep: None,
+        },
+        Applied::Changed { changes, sweep } => AppliedView {
+            epoch,
+            changed: true,
+            changes: changes.iter().map(change_view).collect(),
+            sweep: sweep
+                .recv_timeout(SWEEP_PATIENCE)
+                .ok()
+                .map(|report| SweepView {
+                    kept: report.kept,
+                    closed: report.closed,
+                    rebound: report.rebound,
+                    denied: report.denied,
+                }),
+        },
+    }
+}
+
+fn change_view(change: &Change) -> ChangeView {
+    ChangeView {
+        action: change.action.to_string(),
+        kind: change.kind.to_owned(),
+        name: change.name.clone(),
+        detail: change.detail.clone(),
+    }
+}
+
+fn encode(value: &impl Serialize) -> Result<Value, Fault> {
+    serde_json::to_value(value).map_err(|error| Fault::new(FaultCode::Internal, error.to_string()))
+}
+
+/// Puts the file in front of every line.
+fn in_file(name: &str, error: &FabricError) -> Fault {
+    let fault = Fault::from(error);
+    let lines: Vec<_> = fault
+        .message
+        .lines()
+        .map(|line| format!("{name}: {line}"))
+        .collect();
+    Fault::new(fault.code, lines.join("\n"))
+}
+
+impl From<&FabricError> for Fault {
+    fn from(error: &FabricError) -> Self {
+        let code = match error {
+            FabricError::Model(_)
+            | FabricError::Compile(_)
+            | FabricError::NeedsRestart { .. }
+            | FabricError::Namespaces(_) => FaultCode::Refused,
+            FabricError::Attach { .. } => FaultCode::AttachFailed,
+            FabricError::Start(_) | FabricError::WorkerGone(_) => FaultCode::Internal,
+        };
+        Self::new(code, crate::chain(error))
+    }
+}
+
+impl From<FabricError> for Fault {
+    fn from(error: FabricError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<ReadError> for Fault {
+    fn from(error: ReadError) -> Self {
+        let code = match error {
+            ReadError::NotFound { .. } => FaultCode::NotFound,
+            ReadError::WorkerGone(_) => FaultCode::Internal,
+        };
+        Self::new(code, crate::chain(&error))
+    }
+}

@@ -1,0 +1,234 @@
+//! What is said on the control socket: one JSON request a line, one JSON answer a line.
+//!
+//! An answer is `{"result": ...}` or `{"error": {"code": ..., "message": ...}}`. Requests name
+//! their verb and hold nothing that is not expected, so that a misspelt key is an error and not a
+//! default.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The longest request, in bytes, line end not counted. The file of an `apply` travels inside it.
+pub const MAX_REQUEST: usize = 8 * 1024 * 1024;
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "verb",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
+pub enum Request {
+    /// Makes the policy of a configuration file the running one.
+    Apply {
+        /// The file's name, for messages.
+        name: String,
+        /// What is in it.
+        text: String,
+    },
+    /// Switches the endpoint of a service on or off on a subnet.
+    Endpoint {
+        /// The virtual network.
+        vnet: String,
+        /// The subnet.
+        subnet: String,
+        /// The service, such as `Microsoft.Storage`.
+        service: String,
+        /// On or off.
+        on: bool,
+    },
+    /// Lists the endpoints of every subnet.
+    EndpointList,
+    /// Lists the network security groups.
+    NsgList,
+    /// Returns the rules of one group.
+    NsgShow {
+        /// The group.
+        name: String,
+    },
+    /// Returns the groups and rules that act on a NIC.
+    NsgEffective {
+        /// The NIC.
+        nic: String,
+    },
+    /// Returns the effective routes of a NIC.
+    Routes {
+        /// The NIC.
+        nic: String,
+    },
+    /// Returns live flows.
+    Flows {
+        /// How many at most.
+        limit: usize,
+        /// Only flows of this NIC.
+        #[serde(default)]
+        nic: Option<String>,
+    },
+    /// Returns the counters.
+    Stats,
+    /// Returns what runs.
+    Status,
+    /// Stops the daemon and removes all that it made.
+    Down,
+}
+
+/// What kind of error an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FaultCode {
+    /// The line is not a request.
+    BadRequest,
+    /// The line is longer than [`MAX_REQUEST`].
+    RequestTooLarge,
+    /// The configuration or the change is refused; the running policy is untouched.
+    Refused,
+    /// There is no resource of that name.
+    NotFound,
+    /// A device could not be made or changed; the running policy is untouched.
+    AttachFailed,
+    /// The daemon itself failed.
+    Internal,
+}
+
+/// Why a request was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    /// The kind, for programs.
+    pub code: FaultCode,
+    /// What, where, and what would be accepted, for people.
+    pub message: String,
+}
+
+impl Fault {
+    /// Returns a fault of this kind with this message.
+    pub fn new(code: FaultCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+}
+
+/// What the daemon answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Answer {
+    /// The request was done.
+    Result(Value),
+    /// It was not.
+    Error(Fault),
+}
+
+impl Answer {
+    /// Returns the answer as one line, line end included.
+    #[must_use]
+    pub fn to_line(&self) -> Vec<u8> {
+        let mut line = serde_json::to_vec(self).unwrap_or_else(|_| {
+            // An answer is made of strings, numbers and maps with string keys: it always encodes.
+            br#"{"error":{"code":"internal","message":"the answer cannot be encoded"}}"#.to_vec()
+        });
+        line.push(b'\n');
+        line
+    }
+}
+
+/// Reads a request from a line, with or without its line end.
+///
+/// # Errors
+///
+/// Returns a fault that says where the line stops being a request.
+pub fn parse(line: &[u8]) -> Result<Request, Fault> {
+    serde_json::from_slice(line)
+        .map_err(|error| Fault::new(FaultCode::BadRequest, format!("not a request: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_request_survives_the_trip() {
+        let requests = [
+            Request::Apply {
+                name: "a.toml".to_owned(),
+                text: "x = 1\n\"\u{1}\"".to_owned(),
+            },
+            Request::Endpoint {
+                vnet: "VNet1".to_owned(),
+                subnet: "subnet1".to_owned(),
+                service: "Microsoft.Storage".to_owned(),
+                on: true,
+            },
+            Request::EndpointList,
+            Request::NsgList,
+            Request::NsgShow {
+                name: "nsg1".to_owned(),
+            },
+            Request::NsgEffective {
+                nic: "vm0".to_owned(),
+            },
+            Request::Routes {
+                nic: "vm0".to_owned(),
+            },
+            Request::Flows {
+                limit: 10,
+                nic: None,
+            },
+            Request::Flows {
+                limit: 10,
+                nic: Some("vm0".to_owned()),
+            },
+            Request::Stats,
+            Request::Status,
+            Request::Down,
+        ];
+        for request in requests {
+            let line = serde_json::to_vec(&request).unwrap();
+            assert!(!line.contains(&b'\n'), "a request is one line");
+            assert_eq!(parse(&line), Ok(request));
+        }
+    }
+
+    #[test]
+    fn the_wire_words_are_camel_case() {
+        let line = serde_json::to_string(&Request::EndpointList).unwrap();
+        assert_eq!(line, r#"{"verb":"endpointList"}"#);
+        let fault = Fault::new(FaultCode::RequestTooLarge, "too long");
+        let line = Answer::Error(fault).to_line();
+        assert_eq!(
+            String::from_utf8(line).unwrap(),
+            "{\"error\":{\"code\":\"requestTooLarge\",\"message\":\"too long\"}}\n"
+        );
+        let line = Answer::Result(json!({"epoch": 7})).to_line();
+        assert_eq!(
+            String::from_utf8(line).unwrap(),
+            "{\"result\":{\"epoch\":7}}\n"
+        );
+    }
+
+    #[test]
+    fn what_is_not_a_request_is_a_fault() {
+        let lines: [&[u8]; 8] = [
+            b"",
+            b"status",
+            b"{}",
+            b"{\"verb\":\"statue\"}",
+            b"{\"verb\":\"routes\"}",
+            b"{\"verb\":\"routes\",\"nic\":\"vm0\",\"nics\":1}",
+            b"{\"verb\":\"flows\",\"limit\":-1}",
+            b"{\"verb\":\"status\"} {\"verb\":\"down\"}",
+        ];
+        for line in lines {
+            let fault = parse(line).unwrap_err();
+            assert_eq!(
+                fault.code,
+                FaultCode::BadRequest,
+                "{}",
+                String::from_utf8_lossy(line)
+            );
+        }
+        assert_eq!(parse(b"\xff\xfe").unwrap_err().code, FaultCode::BadRequest);
+    }
+}
