@@ -45,6 +45,13 @@ pub trait Host {
     /// A step failed; the caller goes back by the reverse update.
     fn update(&self, old: &PortSpec, new: &PortSpec) -> Result<(), AttachError>;
 
+    /// Returns the ports that have a device; one may have lost it to somebody else.
+    ///
+    /// # Errors
+    ///
+    /// The worker has ended.
+    fn devices(&self) -> Result<Vec<PortId>, WorkerGone>;
+
     /// Hands a policy with its new devices to the worker, and takes devices from it.
     ///
     /// # Errors
@@ -95,6 +102,10 @@ impl Host for LinuxHost {
 
     fn update(&self, old: &PortSpec, new: &PortSpec) -> Result<(), AttachError> {
         attach::update(old, new)
+    }
+
+    fn devices(&self) -> Result<Vec<PortId>, WorkerGone> {
+        self.worker.devices()
     }
 
     fn install(

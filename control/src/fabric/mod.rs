@@ -99,7 +99,7 @@ pub struct Fabric<H: Host = LinuxHost> {
     snapshot: Arc<Snapshot>,
     /// The ports of the policy in force.
     ports: Vec<PortSpec>,
-    /// Those of them that lost their device in a change that failed: the next apply attaches them.
+    /// Those of them that had no device when it was last looked: the next apply attaches them.
     lost: Vec<PortId>,
     /// The namespaces that the devices are in, to notice one that was made anew under its name.
     places: HashMap<PortId, NamespaceId>,
@@ -205,6 +205,7 @@ impl<H: Host> Fabric<H> {
     pub fn apply(&mut self, model: Model) -> Result<Applied, FabricError> {
         let changes = self.model.diff(&model);
         let is_first = self.epoch() == Epoch::default();
+        self.lost = self.missing()?;
         let stranded = self.stranded();
         if changes.is_empty() && self.lost.is_empty() && stranded.is_empty() && !is_first {
             return Ok(Applied::Unchanged);
@@ -300,6 +301,17 @@ impl<H: Host> Fabric<H> {
         specs
             .filter_map(|spec| Some((spec.id, self.host.identify(&spec.namespace).ok()?)))
             .collect()
+    }
+
+    /// Returns the ports that have no device: a change took it that failed, or somebody deleted it.
+    pub(super) fn missing(&self) -> Result<Vec<PortId>, WorkerGone> {
+        let present = self.host.devices()?;
+        Ok(self
+            .ports
+            .iter()
+            .map(|spec| spec.id)
+            .filter(|id| !present.contains(id))
+            .collect())
     }
 
     fn attached(&self) -> Vec<PortSpec> {

@@ -48,6 +48,7 @@ impl Fabric<LinuxHost> {
             )
         };
         let (sweeping, flows, max_flows) = self.host.worker().query(look)?;
+        let missing = self.missing()?;
         Ok(StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -61,7 +62,10 @@ impl Fabric<LinuxHost> {
             },
             flows: flows as u64,
             max_flows: max_flows as u64,
-            ports: self.in_order().map(|spec| self.port_view(spec)).collect(),
+            ports: self
+                .in_order()
+                .map(|spec| port_view(spec, &missing))
+                .collect(),
         })
     }
 
@@ -111,15 +115,7 @@ impl Fabric<LinuxHost> {
         // One more than asked for tells whether some are left out.
         let wanted = limit.saturating_add(1);
         let look = move |engine: &Engine| {
-            let flows = match port {
-                None => engine.flows(wanted),
-                Some(port) => {
-                    let mut flows = engine.flows(usize::MAX);
-                    flows.retain(|flow| flow.ingress == port || flow.egress == port);
-                    flows.truncate(wanted);
-                    flows
-                }
-            };
+            let flows = engine.flows(port, wanted);
             (flows, engine.flow_count() as u64)
         };
         let (flows, count) = self.host.worker().query(look)?;
@@ -212,26 +208,25 @@ impl Fabric<LinuxHost> {
         ports.sort_by_key(|spec| spec.id);
         ports.into_iter()
     }
-
-    fn port_view(&self, spec: &PortSpec) -> PortView {
-        let state = if self.lost.contains(&spec.id) {
-            "detached"
-        } else {
-            "attached"
-        };
-        PortView {
-            number: spec.id.0,
-            name: spec.name.clone(),
-            state: state.to_owned(),
-            namespace: spec.namespace.to_string(),
-            device: spec.device.clone(),
-            mtu: spec.mtu,
-            offload: spec.offload,
-            addresses: spec.addresses.iter().map(ToString::to_string).collect(),
-        }
-    }
 }
 
+fn port_view(spec: &PortSpec, missing: &[PortId]) -> PortView {
+    let state = if missing.contains(&spec.id) {
+        "detached"
+    } else {
+        "attached"
+    };
+    PortView {
+        number: spec.id.0,
+        name: spec.name.clone(),
+        state: state.to_owned(),
+        namespace: spec.namespace.to_string(),
+        device: spec.device.clone(),
+        mtu: spec.mtu,
+        offload: spec.offload,
+        addresses: spec.addresses.iter().map(ToString::to_string).collect(),
+    }
+}
 fn not_found(kind: &'static str, name: &str, known: String) -> ReadError {
     ReadError::NotFound {
         kind,

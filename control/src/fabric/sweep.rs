@@ -14,9 +14,6 @@ pub(super) fn watch(sweep: Receiver<SweepReport>, epoch: Epoch) -> Receiver<Swee
     let wait = move || match sweep.recv() {
         Ok(report) if report.epoch == epoch => {
             info!(
-                epoch = report.epoch.0,
-                kept = report.kept,
-                closed = report.closed,
                 rebound = report.rebound,
                 denied = report.denied,
                 "applied epoch {}, kept {}, closed {}",

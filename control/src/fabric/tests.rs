@@ -154,6 +154,15 @@ impl Host for FakeHost {
         }
     }
 
+    fn devices(&self) -> Result<Vec<PortId>, WorkerGone> {
+        Ok(self
+            .attached
+            .borrow()
+            .iter()
+            .map(|(port, _)| *port)
+            .collect())
+    }
+
     fn install(
         &self,
         snapshot: Arc<Snapshot>,
@@ -426,7 +435,7 @@ fn a_replacement_that_fails_brings_the_old_port_back() {
         ]
     );
     assert_eq!(bench.fabric.epoch(), Epoch(1));
-    assert_eq!(bench.fabric.lost, [PortId(0)]);
+    assert_eq!(bench.fabric.missing().unwrap(), [PortId(0)]);
 
     // The port that is away comes back with the next apply, though no resource changes.
     bench.state.refuse_attach.borrow_mut().clear();
@@ -434,7 +443,20 @@ fn a_replacement_that_fails_brings_the_old_port_back() {
         matches!(bench.apply(ONE_NIC).unwrap(), Applied::Changed { changes, .. } if changes.is_empty())
     );
     assert_eq!(bench.state.steps(), ["attach vm0 as 0", "install 2 +1 -0"]);
-    assert!(bench.fabric.lost.is_empty());
+    assert!(bench.fabric.missing().unwrap().is_empty());
+}
+
+#[test]
+fn a_device_that_somebody_deleted_is_made_again() {
+    let mut bench = Bench::new(ONE_NIC);
+    bench.fabric.host.attached.borrow_mut().clear();
+    assert_eq!(bench.fabric.missing().unwrap(), [PortId(0), PortId(1)]);
+    assert!(matches!(
+        bench.apply(ONE_NIC).unwrap(),
+        Applied::Changed { .. }
+    ));
+    assert!(bench.fabric.missing().unwrap().is_empty());
+    assert!(matches!(bench.apply(ONE_NIC).unwrap(), Applied::Unchanged));
 }
 
 #[test]

@@ -192,8 +192,12 @@ impl Engine {
         pair.life = life;
         pair.seen = now;
         let deadline = now.plus(pair.patience(&settings.timers));
-        let is_open = pair.tcp.as_ref().is_some_and(|tcp| !tcp.may_reopen());
-        self.counters.flows_closed += 1;
+        let is_open = pair.tcp.as_ref().is_none_or(|tcp| !tcp.may_reopen());
+        if is_open {
+            self.counters.flows_closed += 1;
+        } else {
+            self.counters.flows_ended += 1;
+        }
         if is_open && life == Life::Tombstone && settings.close_mode == CloseMode::Rst {
             let resets = [Side::Initiator, Side::Responder]
                 .map(|side| (pair.key(side).port(), make::reset_of(pair, side)));

@@ -75,12 +75,15 @@ impl FlowView {
 }
 
 impl Engine {
-    /// Returns copies of at most `limit` flows, in no particular order. Ages are as of the last
-    /// [`Self::advance`].
+    /// Returns copies of at most `limit` flows, in no particular order, only those of one port if
+    /// one is given. Ages are as of the last [`Self::advance`].
     #[must_use]
-    pub fn flows(&self, limit: usize) -> Vec<FlowView> {
+    pub fn flows(&self, port: Option<PortId>, limit: usize) -> Vec<FlowView> {
         self.flows
             .iter()
+            .filter(|pair| {
+                port.is_none_or(|port| [pair.keys[0].port(), pair.why.egress].contains(&port))
+            })
             .take(limit)
             .map(|pair| FlowView::of(pair, self.advanced))
             .collect()

@@ -237,6 +237,9 @@ impl Worker {
             match command {
                 Command::Install(install) => self.install(*install),
                 Command::Query(query) => query(&self.engine),
+                Command::Devices(answer) => {
+                    let _ = answer.send(self.devices.ports().collect());
+                }
                 Command::Stop => return Obeyed::Stop,
             }
         }
@@ -292,6 +295,12 @@ struct Devices(Vec<Option<Tun>>);
 impl Devices {
     fn get(&self, port: PortId) -> Option<&Tun> {
         self.0.get(usize::from(port.0))?.as_ref()
+    }
+
+    fn ports(&self) -> impl Iterator<Item = PortId> {
+        (0..)
+            .zip(&self.0)
+            .filter_map(|(port, tun)| tun.as_ref().map(|_| PortId(port)))
     }
 
     fn take(&mut self, port: PortId) -> Option<Tun> {

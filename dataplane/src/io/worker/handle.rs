@@ -14,6 +14,8 @@ pub(super) enum Command {
     Install(Box<Install>),
     /// Look at the engine.
     Query(Box<dyn FnOnce(&Engine) + Send>),
+    /// Say which ports have a device.
+    Devices(SyncSender<Vec<PortId>>),
     /// End.
     Stop,
 }
@@ -108,6 +110,17 @@ impl WorkerHandle {
             let _ = answer.send(look(engine));
         };
         self.line.tell(Command::Query(Box::new(query)))?;
+        receiver.recv().map_err(|_| WorkerGone)
+    }
+
+    /// Returns the ports that have a device: one that was deleted in its namespace has none any more.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkerGone`] if the worker has ended.
+    pub fn devices(&self) -> Result<Vec<PortId>, WorkerGone> {
+        let (answer, receiver) = sync_channel(1);
+        self.line.tell(Command::Devices(answer))?;
         receiver.recv().map_err(|_| WorkerGone)
     }
 
