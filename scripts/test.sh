@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Everything that is checked: formatting, lints, documentation, dependencies, and all tests, the
+# end-to-end ones in network namespaces included. Run as root on Debian or Ubuntu it installs what is
+# missing. With CI=true a case that cannot run fails; without, it is skipped loudly.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+
+# Of the checker below; a newer one may judge differently.
+readonly DENY_VERSION=0.20.2
+
+# Tests with overflow checks and debug assertions, and still fast enough for millions of cases and
+# for whole files through the engine.
+export CARGO_PROFILE_DEV_OPT_LEVEL=1
+
+# In the repository, so that a cache of target/ keeps them.
+readonly TOOLS="$PWD/target/tools"
+
+step() {
+    printf '\n== %s (after %d s)\n' "$*" "$SECONDS"
+}
+
+ensure_deny() {
+    export PATH="$TOOLS/bin:$PATH"
+    [ "$(cargo-deny --version 2>/dev/null)" != "cargo-deny $DENY_VERSION" ] || return 0
+    # Its own profile optimises for minutes what runs for seconds.
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+        CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+        cargo install --quiet --locked --root "$TOOLS" --target-dir "$TOOLS/build" \
+        "cargo-deny@$DENY_VERSION"
+    rm -rf "$TOOLS/build"
+}
+
+check_dependencies() {
+    local reason
+    cargo deny --log-level error check licenses bans sources
+    # The advisories are a git repository: the one check that needs a host which may be out of reach.
+    if reason=$(cargo deny --log-level error fetch db 2>&1); then
+        cargo deny --log-level error check advisories
+    else
+        printf 'SKIP advisories: the advisory database cannot be fetched: %s\n' \
+            "$(tail -n 1 <<<"$reason")" >&2
+    fi
+}
+
+run_tests() {
+    local log result=0
+    log=$(mktemp)
+    # The end-to-end cases run the binary of the same profile.
+    cargo build --locked --workspace
+    cargo test --locked --workspace --no-fail-fast 2>&1 | tee "$log" || result=1
+    # Added up over the test programs; nothing at all would be a failure too.
+    awk '/^test result:/ { passed += $4; failed += $6; ignored += $8 }
+        /^SKIP / { skipped++ }
+        END {
+            printf "\n%d passed, %d failed, %d ignored, %d skipped\n", passed, failed, ignored, skipped
+            exit passed == 0 || failed > 0
+        }' "$log" || result=1
+    rm -f "$log"
+    return "$result"
+}
+
+step "tools"
+install_missing "cc=gcc libc6-dev" ip=iproute2 nft=nftables iperf3=iperf3 runc=runc \
+    ping=iputils-ping ethtool=ethtool busybox=busybox-static python3=python3 shellcheck=shellcheck \
+    git="git ca-certificates"
+ensure_rust
+ensure_deny
+
+step "formatting"
+cargo fmt --all --check
+shellcheck scripts/*.sh .ci/run
+
+step "lints"
+cargo clippy --locked --workspace --all-targets -- -D warnings
+
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --workspace --no-deps --document-private-items
+
+step "dependencies"
+check_dependencies
+
+step "tests"
+run_tests

@@ -1,0 +1,34 @@
+//! The end-to-end harness: network namespaces, a running `postern`, and real peers inside.
+//!
+//! Everything a case makes is removed by a guard when the case ends, also when it fails: namespaces,
+//! processes, files. Names carry the process id and a number, so cases may run side by side. All
+//! traffic stays inside the namespaces of the case.
+//!
+//! A case waits on a condition with a deadline ([`until`]); none waits for a time to pass.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the harness is test code: a case whose surroundings fail stops with the message"
+)]
+
+mod fabric;
+mod icmp;
+mod netns;
+mod tcp;
+mod tools;
+mod udp;
+mod wait;
+mod world;
+
+pub use fabric::{Fabric, Refused};
+pub use icmp::{EchoTap, ping};
+pub use netns::Netns;
+pub use tcp::{Connection, End, Seen, TcpServer};
+pub use tools::{Output, TempDir, privileged, run, serial};
+pub use udp::{UdpServer, UdpSocketPair};
+pub use wait::{until, within};
+pub use world::{
+    INTERNET, KEY_VAULT, PUBLIC_DEFAULT, PUBLIC_VM0, SQL, STORAGE, VM0, VM1, VM2, World, at,
+};

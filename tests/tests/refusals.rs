@@ -1,0 +1,405 @@
+//! Bad input: refused with file, key, value and what would be accepted, the running policy untouched.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a case ends with the message of what did not hold"
+)]
+
+use postern_tests::{
+    Connection, Fabric, PUBLIC_VM0, Refused, STORAGE, TcpServer, World, at, privileged,
+};
+
+/// A way to spoil a good file: what is replaced by what, and what the refusal must name.
+struct Spoiled {
+    case: &'static str,
+    good: &'static str,
+    bad: &'static str,
+    key: &'static str,
+    value: &'static str,
+}
+
+const fn spoiled(
+    case: &'static str,
+    good: &'static str,
+    bad: &'static str,
+    key: &'static str,
+    value: &'static str,
+) -> Spoiled {
+    Spoiled {
+        case,
+        good,
+        bad,
+        key,
+        value,
+    }
+}
+
+const GROUP: &str = r#"
+[[networkSecurityGroup]]
+name = "nsg1"
+[[networkSecurityGroup.securityRule]]
+name = "first"
+priority = 100
+direction = "Inbound"
+access = "Allow"
+protocol = "Tcp"
+sourceAddressPrefix = "*"
+sourcePortRange = "*"
+destinationAddressPrefix = "*"
+destinationPortRange = "80-90"
+[[networkSecurityGroup.securityRule]]
+name = "second"
+priority = 200
+direction = "Inbound"
+access = "Deny"
+protocol = "*"
+sourceAddressPrefix = "*"
+sourcePortRange = "*"
+destinationAddressPrefix = "*"
+destinationPortRange = "*"
+"#;
+
+const CASES: [Spoiled; 20] = [
+    spoiled(
+        "malformed TOML",
+        "privateIPAddress = \"10.0.1.4\"",
+        "privateIPAddress = \"10.0.1.4",
+        "bad.toml:",
+        "not TOML",
+    ),
+    spoiled(
+        "overlapping subnets",
+        "addressPrefix = \"10.0.2.0/24\"",
+        "addressPrefix = \"10.0.0.0/22\"",
+        "addressPrefix",
+        "10.0.0.0/22",
+    ),
+    spoiled(
+        "a subnet outside its network",
+        "addressPrefix = \"10.0.2.0/24\"",
+        "addressPrefix = \"10.1.2.0/24\"",
+        "addressPrefix",
+        "10.1.2.0/24",
+    ),
+    spoiled(
+        "a prefix with host bits",
+        "addressPrefix = \"10.0.2.0/24\"",
+        "addressPrefix = \"10.0.2.1/24\"",
+        "addressPrefix",
+        "10.0.2.1/24",
+    ),
+    spoiled(
+        "an unknown service of an endpoint",
+        "serviceEndpoints = []",
+        "serviceEndpoints = [\"Microsoft.Storrage\"]",
+        "serviceEndpoints",
+        "Microsoft.Storrage",
+    ),
+    spoiled(
+        "an unknown service",
+        "service = \"Microsoft.Storage\"",
+        "service = \"Contoso.Storage\"",
+        "service",
+        "Contoso.Storage",
+    ),
+    spoiled(
+        "an address that is not of its service",
+        "address = \"20.60.16.5\"",
+        "address = \"93.184.216.40\"",
+        "address",
+        "93.184.216.40",
+    ),
+    spoiled(
+        "an address outside its subnet",
+        "privateIPAddress = \"10.0.1.4\"",
+        "privateIPAddress = \"10.0.9.4\"",
+        "privateIPAddress",
+        "10.0.9.4",
+    ),
+    spoiled(
+        "an address that the subnet reserves",
+        "privateIPAddress = \"10.0.1.4\"",
+        "privateIPAddress = \"10.0.1.1\"",
+        "privateIPAddress",
+        "10.0.1.1",
+    ),
+    spoiled(
+        "an address twice",
+        "privateIPAddress = \"10.0.2.5\"",
+        "privateIPAddress = \"10.0.2.4\"",
+        "privateIPAddress",
+        "10.0.2.4",
+    ),
+    spoiled(
+        "no address at all",
+        "privateIPAddress = \"10.0.1.4\"",
+        "privateIPAddress = \"10.0.1\"",
+        "privateIPAddress",
+        "10.0.1",
+    ),
+    spoiled(
+        "an unknown subnet",
+        "subnet = \"subnet1\"",
+        "subnet = \"subnet7\"",
+        "subnet",
+        "subnet7",
+    ),
+    spoiled(
+        "an unknown group",
+        "networkSecurityGroup = \"nsg1\"",
+        "networkSecurityGroup = \"nsg7\"",
+        "networkSecurityGroup",
+        "nsg7",
+    ),
+    spoiled(
+        "a port range reversed",
+        "destinationPortRange = \"80-90\"",
+        "destinationPortRange = \"90-80\"",
+        "destinationPortRange",
+        "90-80",
+    ),
+    spoiled(
+        "a port too large",
+        "destinationPortRange = \"80-90\"",
+        "destinationPortRange = \"80-65536\"",
+        "destinationPortRange",
+        "80-65536",
+    ),
+    spoiled(
+        "a duplicate priority",
+        "priority = 200",
+        "priority = 100",
+        "priority",
+        "100",
+    ),
+    spoiled(
+        "a priority out of range",
+        "priority = 200",
+        "priority = 99",
+        "priority",
+        "99",
+    ),
+    spoiled(
+        "an unknown direction",
+        "direction = \"Inbound\"",
+        "direction = \"In\"",
+        "direction",
+        "In",
+    ),
+    spoiled(
+        "an unknown key",
+        "priority = 200",
+        "prioritee = 200",
+        "prioritee",
+        "",
+    ),
+    spoiled(
+        "an unknown location",
+        "location = \"koreacentral\"",
+        "location = \"mars\"",
+        "location",
+        "mars",
+    ),
+];
+
+fn good_file() -> String {
+    World {
+        tail: GROUP.to_owned(),
+        nsg2: Some("nsg1"),
+        ..World::default()
+    }
+    .to_string()
+}
+
+#[test]
+fn a_bad_file_is_refused_and_the_running_policy_untouched() {
+    if !privileged() {
+        return;
+    }
+    let good = good_file();
+    let mut fabric = Fabric::start(&good);
+    let _storage = TcpServer::start(fabric.namespace("svc"), at(STORAGE, 443));
+    let mut open = Connection::open(fabric.namespace("vm0"), at(STORAGE, 443)).unwrap();
+    let before = (
+        fabric.epoch(),
+        fabric.json(&["endpoint", "list"]),
+        fabric.json(&["nsg", "list"]),
+    );
+
+    let mut unclear = Vec::new();
+    for case in &CASES {
+        assert!(good.contains(case.good), "{}", case.case);
+        let path = fabric.write("bad.toml", &good.replacen(case.good, case.bad, 1));
+        for verb in ["check", "apply"] {
+            let output = fabric.postern(&[verb, &path.to_string_lossy()]);
+            let expected = Refused {
+                key: case.key,
+                value: case.value,
+            };
+            if let Err(reason) = Fabric::is_refused(&output, &path, expected) {
+                unclear.push(format!("{}: {reason}\n", case.case));
+            }
+        }
+        open.expect_alive();
+    }
+    assert!(unclear.is_empty(), "{}", unclear.join("\n"));
+    let after = (
+        fabric.epoch(),
+        fabric.json(&["endpoint", "list"]),
+        fabric.json(&["nsg", "list"]),
+    );
+    assert_eq!(after, before);
+    let fresh = Connection::open(fabric.namespace("vm0"), at(STORAGE, 443)).unwrap();
+    assert_eq!(*fresh.source.ip(), PUBLIC_VM0);
+}
+
+#[test]
+fn a_missing_namespace_is_refused_and_nothing_is_attached() {
+    if !privileged() {
+        return;
+    }
+    let mut fabric = Fabric::start(&good_file());
+    let _storage = TcpServer::start(fabric.namespace("svc"), at(STORAGE, 443));
+    let mut open = Connection::open(fabric.namespace("vm0"), at(STORAGE, 443)).unwrap();
+    let epoch = fabric.epoch();
+    let before: Vec<_> = fabric
+        .namespaces()
+        .map(postern_tests::Netns::inventory)
+        .collect();
+
+    for missing in ["/run/netns/pst-nowhere", "pid:4194305", "/etc/passwd"] {
+        // The new NIC in front of the bad one could be attached: it must not stay.
+        let nics = format!(
+            "[[networkInterface]]\nname = \"lost\"\nvirtualNetwork = \"VNet1\"\n\
+             subnet = \"subnet1\"\nprivateIPAddress = \"10.0.1.9\"\nnamespace = \"{missing}\"\n"
+        );
+        let path = fabric.write("bad.toml", &(good_file() + &nics));
+        let output = fabric.postern(&["apply", &path.to_string_lossy()]);
+        let expected = Refused {
+            key: "namespace",
+            value: missing,
+        };
+        if let Err(reason) = Fabric::is_refused(&output, &path, expected) {
+            panic!("{reason}");
+        }
+        open.expect_alive();
+    }
+    assert_eq!(fabric.epoch(), epoch);
+    let after: Vec<_> = fabric
+        .namespaces()
+        .map(postern_tests::Netns::inventory)
+        .collect();
+    assert_eq!(after, before);
+
+    let mut other = Fabric::prepare(&good_file());
+    let path = other.write(
+        "bad.toml",
+        &good_file().replace("\"svc\"", "\"/run/netns/pst-nowhere\""),
+    );
+    let before: Vec<_> = other
+        .namespaces()
+        .map(postern_tests::Netns::inventory)
+        .collect();
+    let output = other.postern(&["run", "-c", &path.to_string_lossy()]);
+    let expected = Refused {
+        key: "namespace",
+        value: "/run/netns/pst-nowhere",
+    };
+    if let Err(reason) = Fabric::is_refused(&output, &path, expected) {
+        panic!("{reason}");
+    }
+    let after: Vec<_> = other
+        .namespaces()
+        .map(postern_tests::Netns::inventory)
+        .collect();
+    assert_eq!(after, before, "a run that is refused leaves nothing");
+}
+
+#[test]
+fn a_corrupted_service_tag_file_is_refused() {
+    const TAGS: &str = r#"{"changeNumber": 1, "cloud": "Public", "values": [{
+        "name": "Storage.KoreaCentral", "id": "Storage.KoreaCentral",
+        "properties": {"changeNumber": 1, "region": "koreacentral", "regionId": 50,
+        "platform": "Azure", "systemService": "AzureStorage",
+        "addressPrefixes": ["20.60.16.0/24"], "networkFeatures": ["API", "NSG"]}}]}"#;
+    if !privileged() {
+        return;
+    }
+    let fabric = Fabric::prepare(&good_file());
+    let config = fabric.config();
+    for (name, content, key, value) in [
+        ("cut.json", TAGS[..TAGS.len() / 2].to_owned(), "", ""),
+        ("text.json", "no tags".to_owned(), "", ""),
+        ("binary.json", "\u{0}\u{1}\u{2}".to_owned(), "", ""),
+        ("list.json", "[]".to_owned(), "", ""),
+        (
+            "prefix.json",
+            TAGS.replace("/24", "/33"),
+            "addressPrefixes",
+            "20.60.16.0/33",
+        ),
+        (
+            "kind.json",
+            TAGS.replace("[\"20.60.16.0/24\"]", "7"),
+            "addressPrefixes",
+            "7",
+        ),
+    ] {
+        let path = fabric.dir().write(name, content);
+        for arguments in [vec!["check"], vec!["run", "-c"]] {
+            let mut line = arguments;
+            let (config, tags) = (config.to_string_lossy(), path.to_string_lossy());
+            line.extend([&*config, "--service-tags", &*tags]);
+            let output = fabric.postern(&line);
+            if let Err(reason) = Fabric::is_refused(&output, &path, Refused { key, value }) {
+                panic!("{name}: {reason}");
+            }
+        }
+    }
+    let missing = fabric.postern(&[
+        "check",
+        &config.to_string_lossy(),
+        "--service-tags",
+        "/nowhere",
+    ]);
+    assert_eq!(missing.code, Some(1), "{missing}");
+    assert!(missing.stderr.contains("/nowhere"), "{missing}");
+}
+
+#[test]
+fn verbs_refuse_what_does_not_exist() {
+    if !privileged() {
+        return;
+    }
+    let fabric = Fabric::start(&good_file());
+    let epoch = fabric.epoch();
+    for (line, named) in [
+        (
+            "endpoint enable VNet1/subnet1 Microsoft.Storrage",
+            "Microsoft.Storrage",
+        ),
+        ("endpoint enable VNet1/subnet7 Microsoft.Storage", "subnet7"),
+        ("endpoint enable VNet7/subnet1 Microsoft.Storage", "VNet7"),
+        (
+            "endpoint disable VNet1/subnet7 Microsoft.Storage",
+            "subnet7",
+        ),
+        ("routes vm7", "vm7"),
+        ("nsg show nsg7", "nsg7"),
+        ("apply /nowhere.toml", "/nowhere.toml"),
+        ("check /nowhere.toml", "/nowhere.toml"),
+    ] {
+        let words: Vec<_> = line.split(' ').collect();
+        let output = fabric.postern(&words);
+        assert_eq!(output.code, Some(1), "{output}");
+        assert!(output.stderr.contains(named), "{output}");
+        assert_eq!(output.stderr.lines().count(), 1, "{output}");
+    }
+    for line in ["", "fly", "endpoint enable VNet1/subnet1", "stats -o yaml"] {
+        let words: Vec<_> = line.split(' ').filter(|word| !word.is_empty()).collect();
+        let output = fabric.postern(&words);
+        assert_eq!(output.code, Some(2), "{output}");
+    }
+    assert_eq!(fabric.epoch(), epoch);
+}
