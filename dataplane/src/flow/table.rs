@@ -267,3 +267,6 @@ impl FlowTable {
         self.wheel.arm(&mut self.slots, id.0, deadline);
     }
 }
+
+#[cfg(test)]
+mod tests;
