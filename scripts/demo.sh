@@ -271,6 +271,8 @@ ping_source() {
     : >"$work/answered"
     in_namespace vm0 ping -n -c 1 -W 3 "$STORAGE" >"$work/answered" || true
     grep -q ' 1 received' "$work/answered" || { echo "no answer"; return; }
+    # The service's kernel answers before the listener beside it has said what it saw.
+    wait_for "$work/pings.log" '^ping' 3 || { echo "not seen"; return; }
     sed -n 's/^ping //p' "$work/pings.log" | tail -n 1
 }
 

@@ -10,10 +10,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # Of the checker below; a newer one may judge differently.
 readonly DENY_VERSION=0.20.2
 
-# Tests with overflow checks and debug assertions, and still fast enough for millions of cases and
-# for whole files through the engine.
-export CARGO_PROFILE_DEV_OPT_LEVEL=1
-
 # In the repository, so that a cache of target/ keeps them.
 readonly TOOLS="$PWD/target/tools"
 
