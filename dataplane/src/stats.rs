@@ -78,7 +78,8 @@ drop_reasons! {
     FragmentStray => "fragment_stray",
     /// A first fragment too short to hold the transport header (RFC 1858).
     FragmentTiny => "fragment_tiny",
-    /// Larger than the output device takes; the sender is told if the packet forbids fragments.
+    /// Larger than the output device takes, and not to be cut: it forbids fragments, of which its
+    /// sender is told, or it is a super-frame.
     TooBig => "too_big",
     /// The output device is gone or did not take the frame.
     OutputFailed => "output_failed",

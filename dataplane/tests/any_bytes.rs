@@ -113,6 +113,10 @@ fn header(rng: &mut StdRng) -> VnetHdr {
     VnetHdr::parse(bytes).unwrap_or_default()
 }
 
+fn is_fragment(packet: &[u8]) -> bool {
+    u16::from_be_bytes([packet[6], packet[7]]) & 0x3fff != 0
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(CASES))]
 
@@ -131,6 +135,8 @@ proptest! {
             let mut frame = Frame { vnet, packet: &mut packet };
             match engine.process(Now::from_millis(now), port, &mut frame) {
                 Verdict::Forward(_) => forwarded += 1,
+                // Its fragments are counted as they come.
+                Verdict::Cut(_) => {}
                 Verdict::Drop(_) => {
                     dropped += 1;
                     prop_assert_eq!(&packet, &before, "a dropped packet is left as it came");
@@ -138,6 +144,7 @@ proptest! {
             }
             while let Some(emitted) = engine.take_emitted() {
                 assert_checksums(&emitted.packet);
+                forwarded += u64::from(is_fragment(&emitted.packet));
             }
             now += rng.random_range(0..200);
             if n % 64 == 0 {

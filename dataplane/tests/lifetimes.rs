@@ -229,7 +229,7 @@ fn packet_too_big_for_the_output_is_dropped_and_its_sender_is_told() {
     let mut snapshot = world(1, &[]);
     snapshot.ports[0].as_mut().unwrap().mtu = 9000;
     let mut rig = Rig::new(snapshot);
-    let mut big = udp("10.0.1.4:9", "8.8.8.8:9", &[1; 3000]);
+    let big = udp("10.0.1.4:9", "8.8.8.8:9", &[1; 3000]);
     // etherparse sets "don't fragment".
     assert_eq!(big[6] & 0x40, 0x40);
     rig.drop(VM0, &big, DropReason::TooBig);
@@ -247,16 +247,8 @@ fn packet_too_big_for_the_output_is_dropped_and_its_sender_is_told() {
     assert_eq!(error[28..], big[..error.len() - 28]);
     assert!(error.len() <= 576);
     assert_eq!(rig.engine.flow_count(), 0);
-    big[6] = 0;
-    let sum = !slow_sum(&[&big[..10], &[0, 0], &big[12..20]].concat());
-    big[10..12].copy_from_slice(&sum.to_be_bytes());
-    rig.drop(VM0, &big, DropReason::TooBig);
-    assert_eq!(rig.made(), []);
     // Within a flow likewise, and a super-frame is measured by its segments.
     rig.forward(VM0, &udp("10.0.1.4:9", "8.8.8.8:9", &[1; 100]), INET);
-    big[6] = 0x40;
-    let sum = !slow_sum(&[&big[..10], &[0, 0], &big[12..20]].concat());
-    big[10..12].copy_from_slice(&sum.to_be_bytes());
     rig.drop(VM0, &big, DropReason::TooBig);
     assert_eq!(rig.made().len(), 1);
     let (vnet, frame) = partial(&big, GsoType::UdpL4, 1472);

@@ -374,8 +374,7 @@ fn second_source_id_is_independent() {
     let mut snapshot = world(1, &[]);
     snapshot.sources.push(SharedSource {
         addresses: vec![ip("20.200.0.7")],
-        icmp: false,
-        fragments: false,
+        ..SharedSource::default()
     });
     snapshot
         .publics

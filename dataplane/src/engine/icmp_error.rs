@@ -1,6 +1,6 @@
 //! ICMP errors: translated outside and inside, through the flow that they quote (RFC 5508).
 
-use super::{Context, Dropped, Engine};
+use super::{Context, Dropped, Engine, Unsent};
 use crate::flow::{FlowKey, Life, Pair, Side, Transposition};
 use crate::policy::PortId;
 use crate::stats::DropReason;
@@ -17,7 +17,7 @@ impl Engine {
     pub(super) fn translate_error(
         &mut self,
         context: &mut Context<'_, '_>,
-    ) -> Result<PortId, Dropped> {
+    ) -> Result<PortId, Unsent> {
         debug_assert!(
             context.headers.fragment != crate::wire::Fragment::Later,
             "a later fragment has no transport header"
@@ -39,13 +39,7 @@ impl Engine {
         let sent = pair.key(receiver.other());
         let source = self.error_source(context, pair, receiver, quoted.destination)?;
         let egress = sent.port();
-        let mtu = self
-            .snapshot
-            .port(egress)
-            .map_or(0, |port| usize::from(port.mtu));
-        if context.frame.packet.len() > mtu {
-            return Err(context.dropped(DropReason::TooBig));
-        }
+        let size = self.size_up(context, egress)?;
         let outer = Delta::default()
             .address(context.headers.source, source)
             .address(context.headers.destination, sent.source());
@@ -55,7 +49,7 @@ impl Engine {
             Transposition::new(delivered, sent).apply(&VnetHdr::default(), &quoted, quote);
         }
         finish(packet, context.headers.ip_header_len);
-        Ok(egress)
+        self.send(context, egress, size)
     }
 
     /// Returns the source that the error is to bear: the address that the flow's sender knows, if

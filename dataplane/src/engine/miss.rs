@@ -1,7 +1,7 @@
 //! The slow path: a packet without a flow goes through the layers and opens one.
 
 use super::evaluate::{NsgMode, Path, Request, Source};
-use super::{Context, Dropped, Engine};
+use super::{Context, Dropped, Engine, Unsent};
 use crate::flow::{FlowKey, InsertError, Life, Pair, PairId, Side, TcpTrack, Transposition, Why};
 use crate::policy::{PortId, Tuple};
 use crate::snat::Lease;
@@ -23,10 +23,10 @@ impl Engine {
         context: &mut Context<'_, '_>,
         key: FlowKey,
         earlier: Option<Binding>,
-    ) -> Result<PortId, Dropped> {
+    ) -> Result<PortId, Unsent> {
         let headers = &context.headers;
         if !is_unicast(headers.destination) || !is_unicast(headers.source) {
-            return Err(context.dropped(DropReason::Multicast));
+            return Err(context.dropped(DropReason::Multicast).into());
         }
         let snapshot = self.snapshot.clone();
         let path = Request {
@@ -39,18 +39,15 @@ impl Engine {
         .evaluate()?;
         let tcp = match &headers.transport {
             Transport::Tcp(segment) if !segment.flags.opens() => {
-                return Err(context.dropped(DropReason::TcpNoFlow));
+                return Err(context.dropped(DropReason::TcpNoFlow).into());
             }
             Transport::Tcp(segment) => Some(TcpTrack::open(segment)),
-            Transport::Echo { request: false } => return Err(context.dropped(DropReason::NoFlow)),
+            Transport::Echo { request: false } => {
+                return Err(context.dropped(DropReason::NoFlow).into());
+            }
             _ => None,
         };
-        let mtu = snapshot
-            .port(path.egress)
-            .map_or(0, |port| usize::from(port.mtu));
-        if headers.wire_len(&context.frame.vnet, context.frame.packet.len()) > mtu {
-            return Err(self.too_big(context, mtu));
-        }
+        let size = self.size_up(context, path.egress)?;
         let (lease, source, source_port) = self.bind(context, key, &path, earlier)?;
         let why = Why {
             route: path.route,
@@ -76,8 +73,9 @@ impl Engine {
                 ..pair
             },
         )?;
-        self.pass(context, id, Side::Initiator)
-            .ok_or(context.dropped(DropReason::NoFlow))
+        let egress = self.pass(context, id, Side::Initiator);
+        let egress = egress.ok_or(context.dropped(DropReason::NoFlow))?;
+        self.send(context, egress, size)
     }
 
     /// Gives the flow its source: its own, the NIC's public address, or a leased port.
@@ -164,7 +162,7 @@ impl Engine {
         key: FlowKey,
         id: PairId,
         side: Side,
-    ) -> Result<PortId, Dropped> {
+    ) -> Result<PortId, Unsent> {
         let mut earlier = None;
         if let Some(pair) = self.flows.remove(id) {
             if side == Side::Initiator {

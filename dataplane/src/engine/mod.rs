@@ -5,6 +5,7 @@
 //! at once. A hit by an older policy is judged again first ([`mod@reconcile`]), and a bounded
 //! sweep does the same for flows without traffic. A hit allocates nothing and locks nothing.
 
+mod cut;
 pub mod evaluate;
 mod icmp_error;
 mod make;
@@ -63,11 +64,13 @@ pub struct Frame<'a> {
 pub enum Verdict {
     /// It leaves by this port.
     Forward(PortId),
+    /// It leaves by this port in fragments, which [`Engine::take_emitted`] returns.
+    Cut(PortId),
     /// It does not leave.
     Drop(DropReason),
 }
 
-/// A packet that the engine made itself: complete, with its checksums, and small.
+/// A packet that the engine made itself, or a fragment that it cut: complete, with its checksums.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Emitted {
     /// The port to leave by.
@@ -97,6 +100,27 @@ struct Dropped {
     port: PortId,
     direction: Direction,
     reason: DropReason,
+}
+
+/// Why a frame does not leave as one.
+#[derive(Clone, Copy, Debug)]
+enum Unsent {
+    /// It is dropped.
+    Dropped(Dropped),
+    /// It leaves by this port in fragments.
+    Cut(PortId),
+}
+
+impl From<Dropped> for Unsent {
+    fn from(dropped: Dropped) -> Self {
+        Self::Dropped(dropped)
+    }
+}
+
+impl From<evaluate::Denied> for Unsent {
+    fn from(denied: evaluate::Denied) -> Self {
+        Self::Dropped(denied.into())
+    }
 }
 
 impl From<evaluate::Denied> for Dropped {
@@ -164,11 +188,12 @@ impl Engine {
                 }
                 Verdict::Forward(egress)
             }
-            Err(Dropped {
+            Err(Unsent::Cut(egress)) => Verdict::Cut(egress),
+            Err(Unsent::Dropped(Dropped {
                 port,
                 direction,
                 reason,
-            }) => {
+            })) => {
                 self.counters.drop(port, direction, reason);
                 Verdict::Drop(reason)
             }
@@ -181,7 +206,7 @@ impl Engine {
         now: Now,
         ingress: PortId,
         frame: &mut Frame<'_>,
-    ) -> Result<PortId, Dropped> {
+    ) -> Result<PortId, Unsent> {
         let direction = self.direction(ingress);
         let headers = Headers::parse(&frame.vnet, frame.packet).map_err(|error| Dropped {
             port: ingress,
@@ -224,7 +249,7 @@ impl Engine {
         key: FlowKey,
         id: PairId,
         side: Side,
-    ) -> Result<PortId, Dropped> {
+    ) -> Result<PortId, Unsent> {
         let epoch = self.snapshot.epoch;
         let lost = context.dropped(DropReason::NoFlow);
         let pair = self.flows.get(id).ok_or(lost)?;
@@ -240,17 +265,8 @@ impl Engine {
             return self.refuse(context, key, id, side);
         }
         let egress = pair.egress(side);
-        let mtu = self
-            .snapshot
-            .port(egress)
-            .map_or(0, |port| usize::from(port.mtu));
-        if context
-            .headers
-            .wire_len(&context.frame.vnet, context.frame.packet.len())
-            > mtu
-        {
-            return Err(self.too_big(context, mtu));
-        }
+        let size = self.size_up(context, egress)?;
+        let pair = self.flows.get_mut(id).ok_or(lost)?;
         if let Transport::Tcp(segment) = &context.headers.transport
             && let Some(tcp) = &mut pair.tcp
         {
@@ -264,7 +280,8 @@ impl Engine {
                 self.flows.rearm(id, context.now.plus(patience));
             }
         }
-        self.pass(context, id, side).ok_or(lost)
+        let egress = self.pass(context, id, side).ok_or(lost)?;
+        self.send(context, egress, size)
     }
 
     /// Counts a packet in its flow, rewrites it, and returns the port that it leaves by.
@@ -285,7 +302,7 @@ impl Engine {
         Some(pair.egress(side))
     }
 
-    fn follow_fragment(&mut self, context: &mut Context<'_, '_>) -> Result<PortId, Dropped> {
+    fn follow_fragment(&mut self, context: &mut Context<'_, '_>) -> Result<PortId, Unsent> {
         let stray = context.dropped(DropReason::FragmentStray);
         let key = fragment_key(context.ingress, &context.headers);
         let (id, side) = self.fragments.find(context.now, key).ok_or(stray)?;
@@ -296,16 +313,12 @@ impl Engine {
             && flow.destination() == key.destination
             && flow.protocol() == key.protocol;
         if !is_same || pair.life != Life::Live || pair.epoch != self.snapshot.epoch {
-            return Err(stray);
+            return Err(stray.into());
         }
-        let mtu = self
-            .snapshot
-            .port(pair.egress(side))
-            .map_or(0, |port| usize::from(port.mtu));
-        if context.frame.packet.len() > mtu {
-            return Err(self.too_big(context, mtu));
-        }
-        self.pass(context, id, side).ok_or(stray)
+        let egress = pair.egress(side);
+        let size = self.size_up(context, egress)?;
+        let egress = self.pass(context, id, side).ok_or(stray)?;
+        self.send(context, egress, size)
     }
 
     /// Handles a packet of a flow that is not live: what opens a flow opens it anew, what is late
@@ -316,7 +329,7 @@ impl Engine {
         key: FlowKey,
         id: PairId,
         side: Side,
-    ) -> Result<PortId, Dropped> {
+    ) -> Result<PortId, Unsent> {
         let closed = context.dropped(DropReason::FlowClosed);
         let life = self.flows.get(id).ok_or(closed)?.life;
         match context.headers.transport {
@@ -328,12 +341,12 @@ impl Engine {
                 {
                     self.emit(context.ingress, packet);
                 }
-                Err(closed)
+                Err(closed.into())
             }
             _ if life == Life::Held && side == Side::Initiator => {
                 self.reopen(context, key, id, side)
             }
-            _ => Err(closed),
+            _ => Err(closed.into()),
         }
     }
 
@@ -346,17 +359,6 @@ impl Engine {
             counters.made_frames += 1;
         }
         self.emitted.push_back(Emitted { port, packet });
-    }
-
-    /// Drops a packet that the output device does not take, and tells its sender if the packet
-    /// must not be cut (RFC 1191).
-    fn too_big(&mut self, context: &Context<'_, '_>, mtu: usize) -> Dropped {
-        if context.headers.dont_fragment
-            && let Some(packet) = make::fragmentation_needed(context.frame.packet, mtu)
-        {
-            self.emit(context.ingress, packet);
-        }
-        context.dropped(DropReason::TooBig)
     }
 
     /// Takes the next packet that the engine made. Call it until it returns `None`.

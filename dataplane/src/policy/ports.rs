@@ -64,7 +64,7 @@ pub enum PublicSource {
 pub struct SourceId(pub u16);
 
 /// Public addresses that many NICs share, port by port.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct SharedSource {
     /// The addresses; never empty.
     pub addresses: Vec<Ipv4Addr>,

@@ -8,6 +8,7 @@
 //! A *partial* field (`VIRTIO_NET_HDR_F_NEEDS_CSUM`) holds the plain sum of the pseudo-header, not
 //! complemented: the delta of the addresses is added as it is, ports are not part of it.
 
+use super::put_u16;
 use std::net::Ipv4Addr;
 
 /// A ones' complement sum in the making; carries are folded back when it is read.
@@ -73,6 +74,17 @@ pub fn pseudo_header(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, len:
         .address(destination)
         .word(u16::from(protocol))
         .word(len)
+}
+
+/// Puts the whole checksum of a segment whose field, at `at`, holds the sum of the pseudo-header, as
+/// a device with offload does it.
+pub fn complete(segment: &mut [u8], at: usize) {
+    // Zero would mean "no checksum" in UDP (RFC 768); 0xffff is the same number and right for both.
+    let checksum = match Sum::default().bytes(segment).checksum() {
+        0 => 0xffff,
+        checksum => checksum,
+    };
+    put_u16(segment, at, checksum);
 }
 
 /// The difference that a rewrite makes to a ones' complement sum.

@@ -11,6 +11,7 @@
 //! Checksums are not verified: a wrong one arrives just as wrong (RFC 1624 keeps the error).
 
 pub mod checksum;
+pub mod fragment;
 pub mod icmp;
 pub mod ipv4;
 pub mod packet;

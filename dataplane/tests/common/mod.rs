@@ -92,6 +92,32 @@ impl Rig {
         bytes
     }
 
+    /// Sends a packet in by `port`; it must leave by `out` in fragments. Returns them.
+    #[track_caller]
+    pub fn cut(&mut self, port: PortId, vnet: VnetHdr, packet: &[u8], out: PortId) -> Vec<Vec<u8>> {
+        let mut bytes = packet.to_vec();
+        let mut frame = Frame {
+            vnet,
+            packet: &mut bytes,
+        };
+        let verdict = self.engine.process(self.clock(), port, &mut frame);
+        assert_eq!(verdict, Verdict::Cut(out));
+        let counts = self.expected.ports.entry(port.0).or_default();
+        counts[0] += 1;
+        counts[1] += packet.len() as u64;
+        let mut parts = vec![];
+        while let Some(Emitted { port, packet }) = self.engine.take_emitted() {
+            assert_eq!(port, out);
+            assert_checksums(&packet);
+            parts.push(packet);
+        }
+        let counts = self.expected.ports.entry(out.0).or_default();
+        counts[2] += parts.len() as u64;
+        counts[3] += parts.iter().map(|part| part.len() as u64).sum::<u64>();
+        self.check();
+        parts
+    }
+
     /// Sends a packet in by `port`; it must be dropped there for `reason`, untouched.
     #[track_caller]
     pub fn drop(&mut self, port: PortId, packet: &[u8], reason: DropReason) {

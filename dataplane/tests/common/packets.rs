@@ -108,6 +108,42 @@ pub fn fragments(packet: &[u8], ident: u16, len: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// Sets or clears "don't fragment".
+pub fn with_df(mut packet: Vec<u8>, df: bool) -> Vec<u8> {
+    packet[6] = packet[6] & !0x40 | if df { 0x40 } else { 0 };
+    packet[10..12].fill(0);
+    let checksum = !slow_sum(&packet[..20]);
+    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+    packet
+}
+
+/// Puts the fragments of one datagram together, as a receiver does; they may come in any order. The
+/// header is the first fragment's. No IP options.
+pub fn reassembled(parts: &[Vec<u8>]) -> Vec<u8> {
+    let place = |part: &[u8]| u16::from_be_bytes([part[6], part[7]]);
+    let mut parts: Vec<_> = parts.iter().collect();
+    parts.sort_by_key(|part| place(part) & 0x1fff);
+    let mut whole = parts[0][..20].to_vec();
+    for (at, part) in parts.iter().enumerate() {
+        assert_eq!(part[4..6], parts[0][4..6], "one identification");
+        assert_eq!(
+            usize::from(place(part) & 0x1fff) * 8,
+            whole.len() - 20,
+            "no hole"
+        );
+        assert_eq!(
+            place(part) & 0x2000 == 0,
+            at + 1 == parts.len(),
+            "the last one is marked"
+        );
+        whole.extend(&part[20..]);
+    }
+    let len = u16::try_from(whole.len()).unwrap();
+    whole[2..4].copy_from_slice(&len.to_be_bytes());
+    whole[6..8].fill(0);
+    with_df(whole, false)
+}
+
 pub fn source(packet: &[u8]) -> Ipv4Addr {
     Ipv4Addr::new(packet[12], packet[13], packet[14], packet[15])
 }

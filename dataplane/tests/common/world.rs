@@ -124,8 +124,7 @@ pub fn world(epoch: u32, services: &[ServiceId]) -> Snapshot {
         subnets: vec![subnet(0, services), subnet(0, &[]), subnet(1, &[])],
         sources: vec![SharedSource {
             addresses: vec![a(POOL)],
-            icmp: false,
-            fragments: false,
+            ..SharedSource::default()
         }],
         publics: [
             (a("20.0.0.9"), PublicAddress::OneToOne(VM0)),
