@@ -27,6 +27,7 @@ use routes::Endpoints;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 
 /// What a model compiles to.
@@ -154,20 +155,25 @@ impl<'m> Compiler<'m, '_> {
 
     /// Numbers the shared sources: NAT gateways in their order, then the default outbound one.
     fn sources(&mut self) -> Result<(), CompileError> {
-        let gateways = self
-            .model
-            .nat_gateways
-            .iter()
-            .map(|gateway| gateway.addresses.clone());
-        let default = self.model.default_outbound.map(|address| vec![address]);
-        for addresses in gateways.chain(default) {
+        let gateways = self.model.nat_gateways.iter().map(|gateway| SharedSource {
+            addresses: gateway.addresses.clone(),
+            tcp_idle: gateway.idle_timeout_minutes.map(minutes),
+            resets_unknown: true,
+            ..SharedSource::default()
+        });
+        let default = self.model.default_outbound.map(|address| SharedSource {
+            addresses: vec![address],
+            ..SharedSource::default()
+        });
+        for source in gateways.chain(default) {
             let id = SourceId(index("public sources", self.snapshot.sources.len())?);
-            let shared = addresses.iter().map(|&at| (at, PublicAddress::Shared(id)));
+            let shared = source.addresses.iter();
+            let shared = shared.map(|&at| (at, PublicAddress::Shared(id)));
             self.snapshot.publics.extend(shared);
             self.snapshot.sources.push(SharedSource {
-                addresses,
                 icmp: self.model.settings.shared_snat_icmp,
                 fragments: self.model.settings.shared_snat_fragments,
+                ..source
             });
         }
         Ok(())
@@ -279,6 +285,10 @@ impl<'m> Compiler<'m, '_> {
         }
         Ok(PublicSource::None)
     }
+}
+
+fn minutes(count: u32) -> Duration {
+    Duration::from_secs(u64::from(count) * 60)
 }
 
 /// Returns the next index among `count` things.

@@ -22,6 +22,7 @@ publicIPAddress = "20.200.0.1"
 [[natGateway]]
 name = "nat1"
 publicIPAddresses = ["65.52.1.1", "65.52.1.2"]
+idleTimeoutInMinutes = 10
 [[virtualNetwork]]
 name = "VNet1"
 addressPrefixes = ["10.0.0.0/16"]
@@ -258,6 +259,10 @@ fn the_gateway_comes_before_the_own_address_and_that_before_the_default() {
     let shared = compiled.snapshot.source(gateway).unwrap();
     assert_eq!(shared.addresses, [ip("65.52.1.1"), ip("65.52.1.2")]);
     assert!(shared.icmp && !shared.fragments);
+    assert_eq!(shared.tcp_idle, Some(std::time::Duration::from_secs(600)));
+    assert!(shared.resets_unknown);
+    let outbound = compiled.snapshot.source(default).unwrap();
+    assert!(outbound.tcp_idle.is_none() && !outbound.resets_unknown);
     let publics = &compiled.snapshot.publics;
     assert_eq!(publics.len(), 5);
     assert_eq!(publics[&ip("65.52.1.2")], PublicAddress::Shared(gateway));

@@ -9,7 +9,8 @@ use crate::model::{Internet, NatGateway, NetworkInterface, ServiceInstance, Subn
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
 
-pub(super) const GATEWAY_KEYS: &[&str] = &["name", "publicIPAddresses"];
+pub(super) const GATEWAY_KEYS: &[&str] = &["name", "publicIPAddresses", IDLE_TIMEOUT];
+const IDLE_TIMEOUT: &str = "idleTimeoutInMinutes";
 
 pub(super) const NIC_KEYS: &[&str] = &[
     "name",
@@ -103,6 +104,7 @@ impl Loader<'_> {
         Some(NatGateway {
             name: name?,
             addresses,
+            idle_timeout_minutes: section.number(IDLE_TIMEOUT, 4, 120),
         })
     }
 

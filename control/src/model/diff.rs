@@ -144,7 +144,16 @@ fn items(model: &Model) -> Vec<Item> {
     items.extend(model.nat_gateways.iter().map(|gateway| Item {
         kind: "natGateway",
         name: gateway.name.clone(),
-        values: vec![("publicIPAddresses", set(&gateway.addresses))],
+        values: vec![
+            ("publicIPAddresses", set(&gateway.addresses)),
+            (
+                "idleTimeoutInMinutes",
+                gateway
+                    .idle_timeout_minutes
+                    .map(|minutes| minutes.to_string())
+                    .unwrap_or_default(),
+            ),
+        ],
     }));
     nsgs(model, &mut items);
     networks(model, &mut items);

@@ -116,6 +116,9 @@ pub struct NatGateway {
     pub name: String,
     /// Its public addresses; at least one.
     pub addresses: Vec<Ipv4Addr>,
+    /// How long an established TCP connection through it may be idle; none takes the timer
+    /// `tcpIdle`.
+    pub idle_timeout_minutes: Option<u32>,
 }
 
 /// A virtual network.

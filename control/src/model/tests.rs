@@ -163,6 +163,11 @@ fn each_kind_of_change_is_named_with_both_values() {
             "change natGateway nat1 publicIPAddresses: [65.52.1.1, 65.52.1.2] -> [65.52.1.1]",
         ),
         (
+            "idleTimeoutInMinutes = 10\n",
+            "",
+            "change natGateway nat1 idleTimeoutInMinutes: 10 -> none",
+        ),
+        (
             "[\"10.0.0.0/16\"]",
             "[\"10.0.0.0/15\"]",
             "change virtualNetwork VNet1 addressPrefixes: [10.0.0.0/16] -> [10.0.0.0/15]",

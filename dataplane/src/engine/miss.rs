@@ -1,12 +1,13 @@
 //! The slow path: a packet without a flow goes through the layers and opens one.
 
 use super::evaluate::{NsgMode, Path, Request, Source};
-use super::{Context, Dropped, Engine, Unsent};
+use super::{Context, Dropped, Engine, Unsent, make};
 use crate::flow::{FlowKey, InsertError, Life, Pair, PairId, Side, TcpTrack, Transposition, Why};
-use crate::policy::{PortId, Tuple};
+use crate::policy::{PortId, PublicAddress, Snapshot, SourceId, Tuple};
 use crate::snat::Lease;
 use crate::stats::DropReason;
 use crate::wire::{Fragment, Transport};
+use core::time::Duration;
 use std::net::Ipv4Addr;
 
 /// A public address and port that an earlier flow of the same tuple had.
@@ -36,9 +37,13 @@ impl Engine {
             is_fragment: headers.fragment != Fragment::Whole,
             nsg: NsgMode::Enforce,
         }
-        .evaluate()?;
+        .evaluate()
+        .inspect_err(|denied| self.reset_from_outside(context, denied.reason))?;
         let tcp = match &headers.transport {
             Transport::Tcp(segment) if !segment.flags.opens() => {
+                if let Source::Shared(id) = path.source {
+                    self.reset_unknown(context, id);
+                }
                 return Err(context.dropped(DropReason::TcpNoFlow).into());
             }
             Transport::Tcp(segment) => Some(TcpTrack::open(segment)),
@@ -68,6 +73,7 @@ impl Engine {
             context,
             Pair {
                 tcp,
+                tcp_idle: tcp_idle(&snapshot, &path),
                 lease,
                 epoch: snapshot.epoch,
                 ..pair
@@ -76,6 +82,33 @@ impl Engine {
         let egress = self.pass(context, id, Side::Initiator);
         let egress = egress.ok_or(context.dropped(DropReason::NoFlow))?;
         self.send(context, egress, size)
+    }
+
+    /// Answers a TCP segment from outside that belongs to no flow, if a NAT gateway has its
+    /// destination.
+    fn reset_from_outside(&mut self, context: &Context<'_, '_>, reason: DropReason) {
+        let destination = &context.headers.destination;
+        if matches!(reason, DropReason::NoFlow | DropReason::ServiceInitiated)
+            && let Some(&PublicAddress::Shared(id)) = self.snapshot.publics.get(destination)
+        {
+            self.reset_unknown(context, id);
+        }
+    }
+
+    /// Answers a TCP segment that belongs to no flow with a reset, if its shared source does so. A
+    /// SYN from outside gets no answer: it could only come from a stranger.
+    fn reset_unknown(&mut self, context: &Context<'_, '_>, id: SourceId) {
+        let resets = self
+            .snapshot
+            .source(id)
+            .is_some_and(|source| source.resets_unknown);
+        if resets
+            && let Transport::Tcp(segment) = &context.headers.transport
+            && !segment.flags.opens()
+            && let Some(packet) = make::reset_for(&context.headers, segment)
+        {
+            self.emit(context.ingress, packet);
+        }
     }
 
     /// Gives the flow its source: its own, the NIC's public address, or a leased port.
@@ -192,11 +225,20 @@ fn new_pair(context: &Context<'_, '_>, key: FlowKey, sent: FlowKey, why: Why) ->
         epoch: Default::default(),
         life: Life::Live,
         tcp: None,
+        tcp_idle: None,
         lease: None,
         opened: context.now,
         seen: context.now,
         frames: [0; 2],
         bytes: [0; 2],
+    }
+}
+
+/// Returns how long the source of a flow lets it be idle, if it says so itself.
+fn tcp_idle(snapshot: &Snapshot, path: &Path) -> Option<Duration> {
+    match path.source {
+        Source::Shared(id) => snapshot.source(id)?.tcp_idle,
+        Source::Unchanged | Source::OneToOne(_) => None,
     }
 }
 

@@ -99,6 +99,8 @@ pub struct Pair {
     pub life: Life,
     /// TCP's state.
     pub tcp: Option<TcpTrack>,
+    /// How long an established connection may be idle, where its source has a limit of its own.
+    pub tcp_idle: Option<Duration>,
     /// The public port, returned when the pair is removed.
     pub lease: Option<Lease>,
     /// When the pair was made.
@@ -165,7 +167,7 @@ impl Pair {
             (Life::Held, _) => timers.udp_hold,
             (Life::Live, Some(state)) => match state {
                 TcpState::SynSent | TcpState::SynReceived => timers.tcp_half_open,
-                TcpState::Established => timers.tcp_idle,
+                TcpState::Established => self.tcp_idle.unwrap_or(timers.tcp_idle),
                 TcpState::Closing => timers.tcp_closing,
                 TcpState::Closed => timers.tcp_fin_hold,
                 TcpState::Reset => timers.tcp_rst_hold,

@@ -1,6 +1,7 @@
 //! Ports: attachments, and what the policy knows of each.
 
 use super::{Nsg, ServiceId, SubnetIndex};
+use core::time::Duration;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -72,6 +73,12 @@ pub struct SharedSource {
     pub icmp: bool,
     /// Whether fragments are translated; if not, they are dropped.
     pub fragments: bool,
+    /// How long an established TCP flow may be idle; none takes [`super::Timers::tcp_idle`]. A flow
+    /// keeps what it was opened with.
+    pub tcp_idle: Option<Duration>,
+    /// Whether a TCP segment that belongs to no flow is answered with a reset, from either side: so
+    /// a NAT gateway tells both ends that a connection which went idle is over. Others are silent.
+    pub resets_unknown: bool,
 }
 
 /// Where a service address lives.

@@ -125,6 +125,29 @@ fn an_endpoint_needs_the_tags_of_its_service() {
 }
 
 #[test]
+fn a_nat_gateway_may_say_how_long_tcp_idles() {
+    let addresses = "publicIPAddresses = [\"65.52.1.1\"]";
+    let with = |value: &str| format!("{addresses}\nidleTimeoutInMinutes = {value}");
+    assert_eq!(
+        read(GOOD).unwrap().nat_gateways[0].idle_timeout_minutes,
+        None
+    );
+    for minutes in [4, 120] {
+        let model = read(&GOOD.replace(addresses, &with(&minutes.to_string()))).unwrap();
+        assert_eq!(model.nat_gateways[0].idle_timeout_minutes, Some(minutes));
+    }
+    for value in ["3", "121"] {
+        assert_refused(&[(
+            addresses,
+            &with(value),
+            &format!(
+                "natGateway[0].idleTimeoutInMinutes = {value}: out of range; accepted: 4 to 120"
+            ),
+        )]);
+    }
+}
+
+#[test]
 fn an_endpoint_needs_prefixes_in_its_regions() {
     let lines = refusals(
         "name = \"VNet1\"",
