@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
 """Derives the small bundled service-tag file from one of Microsoft's weekly files.
 
-usage: derive-service-tags.py ServiceTags_Public_YYYYMMDD.json config/service-tags.json
+usage: derive-service-tags.py [--services S,..] [--regions R,..] ServiceTags_Public_YYYYMMDD.json[.gz] TARGET
 
 Keeps the tags that a virtual network endpoint can use (feature VSE), those of Cognitive Services,
 which lack the mark, and the children of both that name a region. Drops IPv6 prefixes: endpoints
 carry IPv4 only. The shape stays Microsoft's, with one compact line per tag, so that the diff of an
 update is readable. The same input always gives the same bytes.
+
+--services keeps only these tags, such as Storage,Sql; --regions only the children of these regions, as
+the file spells them (the tags without a region stay).
 """
 
+import argparse
+import gzip
 import json
-import sys
 
 # The service is an endpoint service, but its tags do not carry the VSE mark.
 UNMARKED = {"CognitiveServicesFrontend", "CognitiveServicesManagement"}
@@ -20,7 +24,7 @@ def is_ipv4(prefix):
     return ":" not in prefix
 
 
-def derive(source):
+def derive(source, services=None, regions=None):
     """Returns the document that `source` becomes."""
     kept = {
         tag["name"]
@@ -30,7 +34,10 @@ def derive(source):
 
     def wanted(tag):
         base, _, child = tag["name"].partition(".")
-        return base in kept and (not child or tag["properties"]["region"])
+        region = tag["properties"]["region"]
+        if base not in kept or (services and base not in services):
+            return False
+        return not child or (region and (not regions or region in regions))
 
     values = []
     for tag in filter(wanted, source["values"]):
@@ -51,14 +58,22 @@ def render(document):
     return "{" + ",".join(head) + ',"values":[\n' + tags + "\n]}\n"
 
 
+def names(text):
+    return set(text.split(","))
+
+
 def main():
-    if len(sys.argv) != 3:
-        sys.exit(__doc__.split("\n\n")[1])
-    _, source, target = sys.argv
+    parser = argparse.ArgumentParser(usage=__doc__.split("\n\n")[1].removeprefix("usage: "))
+    parser.add_argument("--services", type=names)
+    parser.add_argument("--regions", type=names)
+    parser.add_argument("source")
+    parser.add_argument("target")
+    args = parser.parse_args()
+    opened = gzip.open if args.source.endswith(".gz") else open
     # Microsoft's files may begin with a byte order mark.
-    with open(source, encoding="utf-8-sig") as file:
-        document = derive(json.load(file))
-    with open(target, "w", encoding="utf-8", newline="\n") as file:
+    with opened(args.source, "rt", encoding="utf-8-sig") as file:
+        document = derive(json.load(file), args.services, args.regions)
+    with open(args.target, "w", encoding="utf-8", newline="\n") as file:
         file.write(render(document))
 
 
