@@ -4,6 +4,7 @@
 //! Microsoft's service-tag files, or from the small one that is built in. A catalogue never
 //! changes: a newer file is a new catalogue.
 
+mod diff;
 mod file;
 mod overlap;
 mod regions;
@@ -11,6 +12,7 @@ mod services;
 #[cfg(test)]
 mod tests;
 
+pub use diff::{ServiceChange, TagChange};
 pub use file::{CatalogError, Tag, ValueProblem};
 pub use overlap::Overlap;
 pub use regions::Location;

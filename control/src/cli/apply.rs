@@ -3,7 +3,7 @@
 use super::client::Client;
 use super::output::{Format, print, print_json};
 use super::{CliError, ReadArgs};
-use crate::fabric::view::{AppliedView, ChangeView};
+use crate::fabric::view::{AppliedView, ChangeView, SweepView};
 use crate::server::protocol::Request;
 use clap::Args;
 use std::fmt::Write;
@@ -21,7 +21,7 @@ pub(super) struct ApplyArgs {
 
 /// Makes a file the running policy.
 pub(super) fn apply(args: &ApplyArgs, client: &mut Client) -> Result<(), CliError> {
-    let (name, text) = read(&args.file)?;
+    let (name, text) = read(&args.file, "the configuration")?;
     change(client, &Request::Apply { name, text }, args.read.output)
 }
 
@@ -39,12 +39,10 @@ pub(super) fn change(
     Ok(())
 }
 
-fn read(file: &Path) -> Result<(String, String), CliError> {
+/// Reads a file, or the standard input, and returns what to call it.
+pub(super) fn read(file: &Path, what: &str) -> Result<(String, String), CliError> {
     let refused = |error: std::io::Error| {
-        CliError::Refused(format!(
-            "{}: cannot read the configuration: {error}",
-            file.display()
-        ))
+        CliError::Refused(format!("{}: cannot read {what}: {error}", file.display()))
     };
     if file.as_os_str() == "-" {
         let mut text = String::new();
@@ -73,32 +71,30 @@ fn describe(applied: &AppliedView) -> String {
         let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
         let _ = writeln!(text, "{}", words.join(" "));
     }
-    let epoch = applied.epoch;
-    let _ = match &applied.sweep {
+    text + &summary(applied.epoch, applied.sweep.as_ref())
+}
+
+/// Returns the last line of what every change prints.
+pub(super) fn summary(epoch: u32, sweep: Option<&SweepView>) -> String {
+    match sweep {
         Some(sweep) => {
             let denied = if sweep.denied > 0 {
                 format!(", denied {}", sweep.denied)
             } else {
                 String::new()
             };
-            writeln!(
-                text,
-                "applied epoch {epoch}: kept {}, closed {}, rebound {}{denied}",
+            format!(
+                "applied epoch {epoch}: kept {}, closed {}, rebound {}{denied}\n",
                 sweep.kept, sweep.closed, sweep.rebound
             )
         }
-        None => writeln!(
-            text,
-            "applied epoch {epoch}: live flows are still being looked at"
-        ),
-    };
-    text
+        None => format!("applied epoch {epoch}: live flows are still being looked at\n"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fabric::view::SweepView;
 
     fn applied() -> AppliedView {
         AppliedView {

@@ -18,6 +18,7 @@ mod run;
 mod stats;
 mod status;
 mod table;
+mod tags;
 
 use crate::catalog::{Catalog, CatalogError};
 use crate::server::{DEFAULT_PATH, ServerError};
@@ -58,6 +59,9 @@ enum Verb {
     /// Switch service endpoints on or off, or list them
     #[command(subcommand)]
     Endpoint(endpoint::EndpointVerb),
+    /// Change the service tags in use
+    #[command(subcommand)]
+    Tags(tags::TagsVerb),
     /// Show network security groups
     #[command(subcommand)]
     Nsg(nsg::NsgVerb),
@@ -162,6 +166,7 @@ fn dispatch(cli: &Cli) -> Result<(), CliError> {
         Verb::Apply(args) => apply::apply(args, &mut client()?),
         Verb::Check(args) => check::check(args),
         Verb::Endpoint(verb) => endpoint::endpoint(verb, &mut client()?),
+        Verb::Tags(verb) => tags::tags(verb, &mut client()?),
         Verb::Nsg(verb) => nsg::nsg(verb, &mut client()?),
         Verb::Routes(args) => routes::routes(args, &mut client()?),
         Verb::Flows(args) => flows::flows(args, &mut client()?),
@@ -222,6 +227,7 @@ mod tests {
             "postern endpoint enable VNet1/subnet1 Microsoft.Storage",
             "postern endpoint disable VNet1/subnet1 Microsoft.Storage -o json",
             "postern endpoint list -o json",
+            "postern tags reload tags.json -o json",
             "postern nsg list",
             "postern nsg show nsg1 -o table",
             "postern nsg effective vm0 -o json",
@@ -245,6 +251,7 @@ mod tests {
             "postern endpoint enable subnet1 Microsoft.Storage",
             "postern endpoint enable VNet1/subnet1",
             "postern stats -o yaml",
+            "postern tags reload",
             "postern flows --limit -1",
         ];
         for line in lines {

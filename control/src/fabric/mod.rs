@@ -11,6 +11,7 @@ pub mod nsg;
 mod plan;
 mod read;
 mod sweep;
+mod tags;
 #[cfg(test)]
 mod tests;
 pub mod view;
@@ -22,7 +23,7 @@ pub use read::ReadError;
 use crate::attach::{AttachError, NamespaceId};
 use crate::catalog::Catalog;
 use crate::compile::{CompileError, Compiled, Names, PortNumbers, PortSpec, compile};
-use crate::model::{Change, Model, ModelError, NamespaceRef};
+use crate::model::{Change, Model, ModelError, NamespaceRef, SupplyErrors};
 use plan::{Plan, Update, same_device};
 use postern_dataplane::engine::{Engine, EngineConfig, SweepReport};
 use postern_dataplane::io::{IoError, Worker, WorkerGone};
@@ -40,6 +41,9 @@ pub enum FabricError {
     /// The change does not fit the model.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The service-tag file does not supply what the model uses.
+    #[error(transparent)]
+    Supply(#[from] SupplyErrors),
     /// The model does not compile.
     #[error(transparent)]
     Compile(#[from] CompileError),
@@ -203,11 +207,17 @@ impl<H: Host> Fabric<H> {
     /// The model does not compile, a namespace or device is not as it must be, or the worker has
     /// ended. The running policy is then untouched.
     pub fn apply(&mut self, model: Model) -> Result<Applied, FabricError> {
+        self.bring(model, false)
+    }
+
+    /// Brings a model into force; `is_forced` is whether the catalogue has changed under it.
+    fn bring(&mut self, model: Model, is_forced: bool) -> Result<Applied, FabricError> {
         let changes = self.model.diff(&model);
         let is_first = self.epoch() == Epoch::default();
         self.lost = self.missing()?;
         let stranded = self.stranded();
-        if changes.is_empty() && self.lost.is_empty() && stranded.is_empty() && !is_first {
+        let is_whole = self.lost.is_empty() && stranded.is_empty();
+        if changes.is_empty() && is_whole && !is_first && !is_forced {
             return Ok(Applied::Unchanged);
         }
         let (old, new) = (self.model.settings.max_flows, model.settings.max_flows);

@@ -1,9 +1,10 @@
 //! What the running state answers when asked.
 
 use super::nsg::{EffectiveNsgs, NsgView, effective, views};
+use super::tags::file_view;
 use super::view::{
     DropView, EndpointView, FlowRow, FlowRules, FlowStatsView, FlowsView, PoolStatsView,
-    PortStatsView, PortView, ServiceTagsView, StatsView, StatusView, TrafficView,
+    PortStatsView, PortView, StatsView, StatusView, TrafficView,
 };
 use super::{Fabric, LinuxHost};
 use crate::compile::{Names, PortSpec};
@@ -55,11 +56,7 @@ impl Fabric<LinuxHost> {
             uptime_seconds: self.started.elapsed().as_secs(),
             epoch: self.epoch().0,
             sweeping,
-            service_tags: ServiceTagsView {
-                source: self.catalog.source().to_owned(),
-                cloud: self.catalog.cloud().to_owned(),
-                change_number: self.catalog.change_number(),
-            },
+            service_tags: file_view(&self.catalog),
             flows: flows as u64,
             max_flows: max_flows as u64,
             ports: self

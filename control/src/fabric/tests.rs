@@ -519,3 +519,74 @@ fn the_real_host_hands_over_tun_devices() {
     fn is_host<H: Host<Device = Tun>>() {}
     is_host::<LinuxHost>();
 }
+
+/// A service-tag file with these prefixes of storage in Korea Central.
+fn storage_tags(change: u32, near: &str) -> Catalog {
+    let text = format!(
+        r#"{{"changeNumber":{change},"cloud":"Public","values":[
+        {{"name":"Storage.KoreaCentral","id":"1","properties":{{"changeNumber":{change},
+          "region":"koreacentral","addressPrefixes":[{near}]}}}},
+        {{"name":"Storage.KoreaSouth","id":"2","properties":{{"changeNumber":4,
+          "region":"koreasouth","addressPrefixes":["52.239.1.0/24"]}}}}]}}"#
+    );
+    Catalog::from_bytes(&format!("v{change}.json"), text.as_bytes()).unwrap()
+}
+
+#[test]
+fn other_tags_come_into_force_whole_or_not_at_all() {
+    let with_endpoint = ONE_NIC.replace(
+        "addressPrefix = \"10.0.1.0/24\"\n",
+        "addressPrefix = \"10.0.1.0/24\"\nserviceEndpoints = [\"Microsoft.Storage\"]\n",
+    );
+    let mut bench = Bench::new(&with_endpoint);
+    bench
+        .fabric
+        .reload_tags(storage_tags(7, r#""52.239.0.0/24""#))
+        .unwrap();
+    assert_eq!(bench.fabric.epoch(), Epoch(2));
+    bench.state.steps();
+
+    let newer = || storage_tags(8, r#""52.239.0.0/24","52.239.9.0/28""#);
+    let (report, applied) = bench.fabric.reload_tags(newer()).unwrap();
+    assert!(matches!(applied, Applied::Changed { .. }));
+    assert_eq!(bench.state.steps(), ["install 3 +0 -0"]);
+    let [service] = &report.services[..] else {
+        panic!("{report:?}")
+    };
+    assert_eq!(service.service, "Microsoft.Storage");
+    let [tag] = &service.tags[..] else {
+        panic!("one tag differs: {service:?}")
+    };
+    assert_eq!(
+        (tag.name.as_str(), tag.in_use),
+        ("Storage.KoreaCentral", true)
+    );
+    assert_eq!(
+        (tag.change_number_before, tag.change_number_after),
+        (Some(7), Some(8))
+    );
+    assert_eq!(
+        (&tag.added[..], tag.removed.len()),
+        (&["52.239.9.0/28".to_owned()][..], 0)
+    );
+
+    // The same data again, and data that lacks what is used.
+    let (_, applied) = bench.fabric.reload_tags(newer()).unwrap();
+    assert!(matches!(applied, Applied::Unchanged));
+    let text = r#"{"changeNumber":9,"cloud":"Public","values":[{"name":"Sql","id":"Sql",
+        "properties":{"changeNumber":1,"region":"","addressPrefixes":["40.0.0.0/24"]}}]}"#;
+    let without = Catalog::from_bytes("v9.json", text.as_bytes()).unwrap();
+    let refused = bench.fabric.reload_tags(without).unwrap_err().to_string();
+    assert!(
+        refused.starts_with("subnet VNet1/subnet1, serviceEndpoints = \"Microsoft.Storage\": ")
+            && refused.contains("accepted: a service-tag file with Storage in koreacentral"),
+        "{refused}"
+    );
+    assert_eq!(bench.fabric.epoch(), Epoch(3));
+    assert_eq!(bench.fabric.catalog().change_number(), 8);
+    assert!(bench.state.steps().is_empty());
+    assert!(matches!(
+        bench.apply(&with_endpoint).unwrap(),
+        Applied::Unchanged
+    ));
+}

@@ -82,6 +82,67 @@ pub struct ServiceTagsView {
     pub change_number: u32,
 }
 
+/// What a `tags reload` did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TagsReloadedView {
+    /// The epoch that is in force now.
+    pub epoch: u32,
+    /// Whether anything changed.
+    pub changed: bool,
+    /// What differs between the files.
+    #[serde(flatten)]
+    pub tags: TagsChangesView,
+    /// What became of the live flows; none if nothing changed or the sweep is still under way.
+    pub sweep: Option<SweepView>,
+}
+
+/// What differs between two service-tag files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TagsChangesView {
+    /// The file that was in use.
+    pub before: ServiceTagsView,
+    /// The file that is in use.
+    pub after: ServiceTagsView,
+    /// The services whose tags differ.
+    pub services: Vec<TagServiceView>,
+    /// The tags that security rules name and that differ.
+    pub rules: Vec<TagChangeView>,
+}
+
+/// A service whose tags differ.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TagServiceView {
+    /// The service.
+    pub service: String,
+    /// Prefixes that came, over all of its tags.
+    pub added: Vec<String>,
+    /// Prefixes that went.
+    pub removed: Vec<String>,
+    /// The tags that differ.
+    pub tags: Vec<TagChangeView>,
+}
+
+/// A tag that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TagChangeView {
+    /// Its name.
+    pub name: String,
+    /// Whether it supplies an endpoint that is on.
+    pub in_use: bool,
+    /// Its change number before; none if it is new.
+    pub change_number_before: Option<u64>,
+    /// Its change number now; none if it is gone.
+    pub change_number_after: Option<u64>,
+    /// IPv4 prefixes that came.
+    pub added: Vec<String>,
+    /// IPv4 prefixes that went.
+    pub removed: Vec<String>,
+}
+
 /// A port as it is attached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -10,6 +10,7 @@ mod diff;
 mod edit;
 mod namespace;
 mod rules;
+mod supply;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,8 @@ pub use rules::{
     NetworkSecurityGroup, Peer, Ports, RuleProtocol, RuleTag, SecurityRule, access_name,
     default_rules, direction_name,
 };
+
+pub use supply::{SupplyError, SupplyErrors};
 
 use crate::catalog::{Location, Service};
 use ipnet::Ipv4Net;

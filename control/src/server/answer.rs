@@ -2,9 +2,10 @@
 
 use super::Daemon;
 use super::protocol::{Answer, Fault, FaultCode, Request};
+use crate::catalog::Catalog;
 use crate::config;
 use crate::diagnose;
-use crate::fabric::view::{AppliedView, ChangeView, SweepView};
+use crate::fabric::view::{AppliedView, ChangeView, SweepView, TagsReloadedView};
 use crate::fabric::{Applied, Fabric, FabricError, ReadError};
 use crate::model::Change;
 use serde::Serialize;
@@ -42,6 +43,7 @@ pub(super) fn answer(daemon: &Daemon, request: Request) -> Result<Value, Fault> 
             })?;
             encode(&finished(epoch, applied))
         }
+        Request::TagsReload { name, text } => reload_tags(daemon, &name, &text),
         Request::EndpointList => encode(&daemon.with(|fabric| fabric.endpoints())),
         Request::NsgList => encode(&daemon.with(|fabric| fabric.nsgs())),
         Request::NsgShow { name } => encode(&daemon.with(|fabric| fabric.nsg(&name))?),
@@ -61,6 +63,29 @@ pub(super) fn answer(daemon: &Daemon, request: Request) -> Result<Value, Fault> 
 /// Returns the answer to the request that ends the daemon.
 pub(super) fn down() -> Answer {
     Answer::Result(json!({ "pid": std::process::id() }))
+}
+
+fn reload_tags(daemon: &Daemon, name: &str, text: &str) -> Result<Value, Fault> {
+    // Read without the lock: a full file takes a while.
+    let catalog = Catalog::from_bytes(name, text.as_bytes())
+        .map_err(|error| Fault::new(FaultCode::Refused, crate::chain(&error)))?;
+    let (epoch, tags, applied) = daemon.with(|fabric| {
+        let reloaded = fabric.reload_tags(catalog);
+        let (tags, applied) = reloaded.map_err(|error| in_file(name, &error))?;
+        Ok::<_, Fault>((fabric.epoch().0, tags, applied))
+    })?;
+    let AppliedView {
+        epoch,
+        changed,
+        sweep,
+        ..
+    } = finished(epoch, applied);
+    encode(&TagsReloadedView {
+        epoch,
+        changed,
+        tags,
+        sweep,
+    })
 }
 
 fn routes(fabric: &Fabric, nic: &str) -> Result<Value, Fault> {
@@ -126,6 +151,7 @@ impl From<&FabricError> for Fault {
     fn from(error: &FabricError) -> Self {
         let code = match error {
             FabricError::Model(_)
+            | FabricError::Supply(_)
             | FabricError::Compile(_)
             | FabricError::NeedsRestart { .. }
             | FabricError::Namespaces(_) => FaultCode::Refused,

@@ -37,6 +37,13 @@ pub enum Request {
         /// On or off.
         on: bool,
     },
+    /// Makes another service-tag file the running one.
+    TagsReload {
+        /// The file's name, for messages.
+        name: String,
+        /// What is in it.
+        text: String,
+    },
     /// Lists the endpoints of every subnet.
     EndpointList,
     /// Lists the network security groups.
@@ -160,6 +167,10 @@ mod tests {
                 subnet: "subnet1".to_owned(),
                 service: "Microsoft.Storage".to_owned(),
                 on: true,
+            },
+            Request::TagsReload {
+                name: "tags.json".to_owned(),
+                text: "{}".to_owned(),
             },
             Request::EndpointList,
             Request::NsgList,

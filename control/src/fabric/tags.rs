@@ -1,0 +1,88 @@
+//! Another service-tag file under the running model: all of it, or nothing.
+
+use super::view::{ServiceTagsView, TagChangeView, TagServiceView, TagsChangesView};
+use super::{Applied, Fabric, FabricError, Host};
+use crate::catalog::{Catalog, TagChange};
+use crate::model::Model;
+use ipnet::Ipv4Net;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+impl<H: Host> Fabric<H> {
+    /// Puts another service-tag file in the place of the one in use: the model is checked against
+    /// it, compiled and installed. Returns what differs, and what came of it.
+    ///
+    /// # Errors
+    ///
+    /// The file does not supply what the model uses, or as [`Fabric::apply`]. The file in use and
+    /// the running policy are then untouched.
+    pub fn reload_tags(
+        &mut self,
+        catalog: Catalog,
+    ) -> Result<(TagsChangesView, Applied), FabricError> {
+        self.model.check_supply(&catalog)?;
+        let report = report(&self.model, &self.catalog, &catalog);
+        let catalog = Arc::new(catalog);
+        if self.catalog.is_same_data(&catalog) {
+            // Another name for the same data; status tells it, packets do not.
+            self.catalog = catalog;
+            return Ok((report, Applied::Unchanged));
+        }
+        let before = std::mem::replace(&mut self.catalog, catalog);
+        match self.bring(self.model.clone(), true) {
+            Ok(applied) => Ok((report, applied)),
+            Err(error) => {
+                self.catalog = before;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Returns what differs between two service-tag files, seen from a model.
+fn report(model: &Model, before: &Catalog, after: &Catalog) -> TagsChangesView {
+    let mut used = model.tags_in_use(before);
+    used.extend(model.tags_in_use(after));
+    let services = before.service_changes(after);
+    let in_rules = model.tags_in_rules();
+    let in_rules = in_rules
+        .iter()
+        .filter_map(|name| before.tag_change(after, name));
+    TagsChangesView {
+        before: file_view(before),
+        after: file_view(after),
+        services: services
+            .iter()
+            .map(|change| TagServiceView {
+                service: change.service.to_owned(),
+                added: texts(&change.added),
+                removed: texts(&change.removed),
+                tags: change.tags.iter().map(|tag| tag_view(tag, &used)).collect(),
+            })
+            .collect(),
+        rules: in_rules.map(|tag| tag_view(&tag, &used)).collect(),
+    }
+}
+
+pub(super) fn file_view(catalog: &Catalog) -> ServiceTagsView {
+    ServiceTagsView {
+        source: catalog.source().to_owned(),
+        cloud: catalog.cloud().to_owned(),
+        change_number: catalog.change_number(),
+    }
+}
+
+fn tag_view(change: &TagChange, used: &BTreeSet<&str>) -> TagChangeView {
+    TagChangeView {
+        name: change.name.clone(),
+        in_use: used.contains(change.name.as_str()),
+        change_number_before: change.before,
+        change_number_after: change.after,
+        added: texts(&change.added),
+        removed: texts(&change.removed),
+    }
+}
+
+fn texts(prefixes: &[Ipv4Net]) -> Vec<String> {
+    prefixes.iter().map(ToString::to_string).collect()
+}
