@@ -74,6 +74,8 @@ drop_reasons! {
     FlowClosed => "flow_closed",
     /// An ICMP error that quotes no flow of ours.
     IcmpNoFlow => "icmp_no_flow",
+    /// An ICMP error whose checksum, or that of the header it quotes, is wrong or cannot be checked.
+    IcmpChecksum => "icmp_checksum",
     /// A fragment whose first fragment was not seen.
     FragmentStray => "fragment_stray",
     /// A first fragment too short to hold the transport header (RFC 1858).

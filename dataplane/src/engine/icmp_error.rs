@@ -5,7 +5,7 @@ use crate::flow::{FlowKey, Life, Pair, Side, Transposition};
 use crate::policy::PortId;
 use crate::stats::DropReason;
 use crate::wire::checksum::{Delta, Sum};
-use crate::wire::{Headers, VnetHdr, icmp, ipv4, put_u16};
+use crate::wire::{Fragment, Headers, VnetHdr, icmp, ipv4, put_u16};
 use std::net::Ipv4Addr;
 
 impl Engine {
@@ -19,13 +19,16 @@ impl Engine {
         context: &mut Context<'_, '_>,
     ) -> Result<PortId, Unsent> {
         debug_assert!(
-            context.headers.fragment != crate::wire::Fragment::Later,
+            context.headers.fragment != Fragment::Later,
             "a later fragment has no transport header"
         );
         let no_flow = context.dropped(DropReason::IcmpNoFlow);
         let quote_at = context.headers.ip_header_len + icmp::LEN;
         let quote = context.frame.packet.get(quote_at..).ok_or(no_flow)?;
         let quoted = Headers::parse_quoted(quote).map_err(|_| no_flow)?;
+        if !is_sound(&context.headers, context.frame.packet, &quoted) {
+            return Err(context.dropped(DropReason::IcmpChecksum).into());
+        }
         let delivered = FlowKey::of(context.ingress, &quoted);
         let (id, receiver) = self
             .flows
@@ -76,6 +79,17 @@ impl Engine {
             Some(_) => Err(context.dropped(DropReason::SourceNotOwned)),
         }
     }
+}
+
+/// Returns whether the checksums of an error and of the header that it quotes are right. They have
+/// to be: the message gets a new one, which would hide the damage (RFC 5508 section 4.1). Of a
+/// fragment they cannot be known.
+fn is_sound(headers: &Headers, packet: &[u8], quoted: &Headers) -> bool {
+    let message = packet.get(headers.ip_header_len..).unwrap_or_default();
+    let quote = message.get(icmp::LEN..).unwrap_or_default();
+    let quote = quote.get(..quoted.ip_header_len).unwrap_or_default();
+    let is_right = |bytes: &[u8]| Sum::default().bytes(bytes).checksum() == 0;
+    headers.fragment == Fragment::Whole && is_right(message) && is_right(quote)
 }
 
 /// Computes the checksum of the ICMP message that begins at `at`.
