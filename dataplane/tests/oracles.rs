@@ -166,39 +166,69 @@ proptest! {
     }
 }
 
+type Packet = (u8, u32, u16, u32, u16);
+
+fn packets() -> impl Strategy<Value = Vec<Packet>> {
+    prop::collection::vec(
+        (
+            prop::sample::select(vec![1u8, 6, 17, 50, 51]),
+            0u32..70,
+            0u16..20,
+            0u32..70,
+            0u16..20,
+        ),
+        60,
+    )
+}
+
+/// Holds the compiled group against the literal reading, packet by packet.
+fn decides_as_read(mut rules: Vec<Written>, packets: Vec<Packet>) -> Result<Nsg, TestCaseError> {
+    rules.sort_by_key(|rule| rule.priority);
+    rules.dedup_by_key(|rule| rule.priority);
+    let nsg = compiled(&rules);
+    for (protocol, from, source_port, to, destination_port) in packets {
+        let tuple = Tuple {
+            protocol,
+            source: Ipv4Addr::from(0x0a00_0100 | from),
+            source_port,
+            destination: Ipv4Addr::from(0x0a00_0100 | to),
+            destination_port,
+        };
+        let decision = nsg.evaluate(Direction::Inbound, &tuple);
+        match read_literally(&rules, &tuple) {
+            Some((priority, allow)) => {
+                prop_assert_eq!(decision.rule, Some(RuleId(u32::from(priority))));
+                prop_assert_eq!(decision.access == Access::Allow, allow);
+            }
+            None => prop_assert_eq!((decision.rule, decision.access), (None, Access::Deny)),
+        }
+        let other = nsg.evaluate(Direction::Outbound, &tuple);
+        prop_assert_eq!(other.access, Access::Deny);
+    }
+    Ok(nsg)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn nsg_decides_as_the_rules_read(
-        mut rules in prop::collection::vec(written(), 0..20),
-        packets in prop::collection::vec(
-            (prop::sample::select(vec![1u8, 6, 17, 50]), 0u32..70, 0u16..20, 0u32..70, 0u16..20),
-            60,
-        ),
+        rules in prop::collection::vec(written(), 0..20),
+        packets in packets(),
     ) {
-        rules.sort_by_key(|rule| rule.priority);
-        rules.dedup_by_key(|rule| rule.priority);
-        let nsg = compiled(&rules);
-        for (protocol, from, source_port, to, destination_port) in packets {
-            let tuple = Tuple {
-                protocol,
-                source: Ipv4Addr::from(0x0a00_0100 | from),
-                source_port,
-                destination: Ipv4Addr::from(0x0a00_0100 | to),
-                destination_port,
-            };
-            let decision = nsg.evaluate(Direction::Inbound, &tuple);
-            match read_literally(&rules, &tuple) {
-                Some((priority, allow)) => {
-                    prop_assert_eq!(decision.rule, Some(RuleId(u32::from(priority))));
-                    prop_assert_eq!(decision.access == Access::Allow, allow);
-                }
-                None => prop_assert_eq!((decision.rule, decision.access), (None, Access::Deny)),
-            }
-            let other = nsg.evaluate(Direction::Outbound, &tuple);
-            prop_assert_eq!(other.access, Access::Deny);
-        }
+        let count = rules.len();
+        let nsg = decides_as_read(rules, packets)?;
+        prop_assert!(count >= 8 || nsg.index_bytes() == 0, "few rules are scanned");
+    }
+
+    /// Rules that match little, so that the deciding one is anywhere among them.
+    #[test]
+    fn large_nsg_decides_as_the_rules_read(
+        rules in prop::collection::vec(written(), 60..1000),
+        packets in packets(),
+    ) {
+        let bytes = decides_as_read(rules, packets)?.index_bytes();
+        prop_assert!(bytes > 0 && bytes <= Nsg::MAX_INDEX_BYTES, "{} bytes", bytes);
     }
 
     #[test]
