@@ -62,6 +62,8 @@ drop_reasons! {
     SnatExhausted => "snat_exhausted",
     /// Another flow has the reply tuple already.
     ReplyTupleTaken => "reply_tuple_taken",
+    /// The NIC has as many flows of this direction as it may have.
+    NicFlowLimit => "nic_flow_limit",
     /// The flow table is full.
     FlowTableFull => "flow_table_full",
     /// A TCP segment that belongs to no flow and is not a SYN.

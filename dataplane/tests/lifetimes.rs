@@ -7,6 +7,7 @@ mod common;
 use common::Rig;
 use common::packets::*;
 use common::world::*;
+use core::time::Duration;
 use postern_dataplane::policy::{Direction, Snapshot};
 use postern_dataplane::stats::DropReason;
 use postern_dataplane::wire::GsoType;
@@ -270,4 +271,68 @@ fn hop_limit_is_left_alone() {
     let sum = !slow_sum(&[&query[..10], &[0, 0], &query[12..20]].concat());
     query[10..12].copy_from_slice(&sum.to_be_bytes());
     assert_eq!(rig.forward(VM1, &query, INET)[8], 1);
+}
+
+#[test]
+fn the_flow_timeout_of_a_network_sets_the_idle_time_of_its_flows() {
+    let with = |epoch, minutes: Option<u64>| {
+        let mut snapshot = world(epoch, &[]);
+        snapshot.vnets[0].flow_timeout = minutes.map(|minutes| Duration::from_secs(minutes * 60));
+        snapshot
+    };
+    let mut rig = Rig::new(with(1, Some(10)));
+    rig.forward(VM0, &udp("10.0.1.4:5", "8.8.8.8:53", b"q"), INET);
+    rig.forward(INET, &udp("8.8.4.4:9", "20.0.0.9:7", b"q"), VM0);
+    rig.forward(VM0, &udp("10.0.1.4:5", "10.0.2.4:53", b"q"), VM2);
+    rig.forward(VM1, &udp("10.0.1.5:5", "8.8.8.8:53", b"q"), INET);
+    rig.pass_time(400_000);
+    rig.pass_time(199_000);
+    assert_eq!(
+        rig.engine.flow_count(),
+        3,
+        "a leased port is not the network's to time"
+    );
+    rig.pass_time(2_000);
+    assert_eq!(rig.engine.flow_count(), 0);
+    // An edit acts on flows that there are.
+    rig.forward(VM0, &udp("10.0.1.4:5", "8.8.8.8:53", b"q"), INET);
+    rig.apply(with(2, Some(4)));
+    rig.pass_time(241_000);
+    assert_eq!(rig.engine.flow_count(), 0);
+    rig.forward(VM0, &udp("10.0.1.4:5", "8.8.8.8:53", b"q"), INET);
+    rig.apply(with(3, Some(30)));
+    rig.pass_time(1_799_000);
+    assert_eq!(rig.engine.flow_count(), 1);
+    rig.apply(with(4, None));
+    rig.pass_time(1_000);
+    assert_eq!(rig.engine.flow_count(), 0, "idle for longer than without");
+}
+
+#[test]
+fn a_nic_has_a_limit_of_flows_each_way() {
+    let mut snapshot = world(1, &[]);
+    snapshot.settings.max_nic_flows = 2;
+    let mut rig = Rig::new(snapshot);
+    let ask = |from: &str, port: u16| udp(&format!("{from}:{port}"), "8.8.8.8:53", b"q");
+    for port in [1, 2] {
+        rig.forward(VM1, &ask("10.0.1.5", port), INET);
+    }
+    rig.drop(VM1, &ask("10.0.1.5", 3), DropReason::NicFlowLimit);
+    rig.forward(VM1, &ask("10.0.1.5", 2), INET);
+    // Flows to a NIC are counted apart from those that it opens.
+    for port in [1, 2] {
+        let packet = udp(&format!("10.0.2.4:{port}"), "10.0.1.5:80", b"q");
+        rig.forward(VM2, &packet, VM1);
+    }
+    rig.drop_at(
+        VM0,
+        Default::default(),
+        &udp("10.0.1.4:9", "10.0.1.5:80", b"q"),
+        (VM1, Direction::Inbound, DropReason::NicFlowLimit),
+    );
+    rig.forward(VM0, &ask("10.0.1.4", 9), INET);
+    // What ended counts no more.
+    rig.pass_time(250_000);
+    rig.pass_time(70_000);
+    rig.forward(VM1, &ask("10.0.1.5", 3), INET);
 }

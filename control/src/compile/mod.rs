@@ -149,6 +149,7 @@ impl<'m> Compiler<'m, '_> {
         self.snapshot.settings = Settings {
             close_mode: self.model.settings.close_mode,
             reevaluate_on_change: self.model.settings.reevaluate_on_change,
+            max_nic_flows: self.model.settings.max_nic_flows,
             timers: self.model.timers,
         };
     }
@@ -182,13 +183,18 @@ impl<'m> Compiler<'m, '_> {
     fn networks(&mut self) -> Result<(), CompileError> {
         for (at, vnet) in self.model.vnets.iter().enumerate() {
             let vnet_index = VnetIndex(index("virtual networks", at)?);
-            self.snapshot.vnets.push(Vnet::default());
+            self.snapshot.vnets.push(Vnet {
+                flow_timeout: vnet.flow_timeout,
+                ..Vnet::default()
+            });
             let routes = Arc::new(RouteTable::new(system_routes(vnet)));
             for subnet in &vnet.subnets {
                 let subnet_index = SubnetIndex(index("subnets", self.snapshot.subnets.len())?);
                 let names = (vnet.name.as_str(), subnet.name.as_str());
                 self.subnets.insert(names, (vnet_index, subnet_index));
-                let nsg = self.groups.get(subnet.nsg.as_ref(), at, self.numbers)?;
+                let nsg = self
+                    .groups
+                    .get(subnet.nsg.as_ref(), vnet, subnet, self.numbers)?;
                 self.snapshot.subnets.push(Subnet {
                     vnet: vnet_index,
                     nsg,
@@ -238,8 +244,8 @@ impl<'m> Compiler<'m, '_> {
         let indices = self
             .subnets
             .get(&(vnet.name.as_str(), subnet.name.as_str()));
-        let &(vnet, subnet_index) = indices.ok_or_else(|| missing("subnet", &nic.subnet))?;
-        if let Some(vnet) = self.snapshot.vnets.get_mut(usize::from(vnet.0)) {
+        let &(at, subnet_index) = indices.ok_or_else(|| missing("subnet", &nic.subnet))?;
+        if let Some(vnet) = self.snapshot.vnets.get_mut(usize::from(at.0)) {
             vnet.nics.insert(nic.private_address, port);
         }
         if let Some(address) = nic.public_address {
@@ -249,7 +255,7 @@ impl<'m> Compiler<'m, '_> {
         }
         let nsg = self
             .groups
-            .get(nic.nsg.as_ref(), usize::from(vnet.0), self.numbers)?;
+            .get(nic.nsg.as_ref(), vnet, subnet, self.numbers)?;
         Ok(Nic {
             addresses: vec![nic.private_address],
             ip_forwarding: nic.ip_forwarding,

@@ -1,39 +1,49 @@
 //! Network security groups: rules with names and tags become rules with numbers and addresses.
 
 use super::numbers::{PortNumbers, RuleName};
-use super::tags::{Tags, VnetTags};
+use super::tags::{Tags, VnetTags, routed_prefixes};
 use super::{CompileError, missing};
 use crate::catalog::Catalog;
-use crate::model::{Model, Ports, RuleProtocol, SecurityRule, default_rules};
-use postern_dataplane::policy::{Direction, Nsg, PortSet, Protocol, Rule, RuleId};
+use crate::model::{
+    Model, NSG_EXEMPT, Peer, Ports, RuleProtocol, SecurityRule, Subnet, VirtualNetwork,
+    default_rules,
+};
+use ipnet::Ipv4Net;
+use postern_dataplane::policy::{AddrSet, Direction, Nsg, PortSet, Protocol, Rule, RuleId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Compiles groups, each once for every network that it is used in: `VirtualNetwork` and
-/// `Internet` stand for other addresses in another one.
+/// A virtual network, and what the routes of a subnet add to its tags there.
+type Place<'m> = (&'m str, Vec<Ipv4Net>);
+
+/// Compiles groups, each once for every network that it is used in, and every set of prefixes that
+/// the routes of its subnets add: `VirtualNetwork` and `Internet` stand for other addresses there.
 pub(super) struct Groups<'m> {
     model: &'m Model,
     tags: Tags<'m>,
-    vnets: Vec<VnetTags>,
-    compiled: HashMap<(&'m str, usize), Arc<Nsg>>,
+    places: HashMap<Place<'m>, VnetTags>,
+    exempt: Arc<AddrSet>,
+    compiled: HashMap<(&'m str, Place<'m>), Arc<Nsg>>,
 }
 
 impl<'m> Groups<'m> {
     pub(super) fn new(model: &'m Model, catalog: &'m Catalog) -> Self {
-        let vnets = model.vnets.iter().map(VnetTags::new).collect();
+        let exempt = NSG_EXEMPT.iter().copied().flatten().copied();
         Self {
             model,
             tags: Tags::new(catalog),
-            vnets,
+            places: HashMap::new(),
+            exempt: Arc::new(AddrSet::from_prefixes(exempt)),
             compiled: HashMap::new(),
         }
     }
 
-    /// Returns the group with this name as it is in the network at index `vnet`.
+    /// Returns the group with this name as it is in a subnet of a network.
     pub(super) fn get(
         &mut self,
         name: Option<&String>,
-        vnet: usize,
+        vnet: &'m VirtualNetwork,
+        subnet: &Subnet,
         numbers: &mut PortNumbers,
     ) -> Result<Option<Arc<Nsg>>, CompileError> {
         let Some(name) = name else {
@@ -43,25 +53,35 @@ impl<'m> Groups<'m> {
             .model
             .nsg(name)
             .ok_or_else(|| missing("networkSecurityGroup", name))?;
-        if let Some(done) = self.compiled.get(&(nsg.name.as_str(), vnet)) {
+        let place = (
+            vnet.name.as_str(),
+            routed_prefixes(self.model, vnet, subnet),
+        );
+        let key = (nsg.name.as_str(), place.clone());
+        if let Some(done) = self.compiled.get(&key) {
             return Ok(Some(Arc::clone(done)));
         }
-        let tags = self.vnets.get(vnet).cloned();
-        let tags = tags.ok_or_else(|| missing("virtualNetwork", &vnet.to_string()))?;
+        let model = self.model;
+        let of_place = || VnetTags::with_routed(model, vnet, &key.1.1);
+        let tags = self.places.entry(place).or_insert_with(of_place).clone();
         let (mut inbound, mut outbound) = (Vec::new(), Vec::new());
+        let mut platform = Vec::new();
         let defaults = default_rules();
         let own = nsg.rules.iter().map(|rule| (rule, false));
         for (rule, is_default) in own.chain(defaults.iter().map(|rule| (rule, true))) {
             let number = numbers.rule(RuleName::new(&nsg.name, &rule.name, is_default))?;
             let compiled = self.rule(rule, number, &tags)?;
+            if is_platform(&rule.destination) {
+                platform.push(compiled.clone());
+            }
             match rule.direction {
                 Direction::Inbound => inbound.push(compiled),
                 Direction::Outbound => outbound.push(compiled),
             }
         }
-        let done = Arc::new(Nsg::new(inbound, outbound));
-        self.compiled
-            .insert((nsg.name.as_str(), vnet), Arc::clone(&done));
+        let nsg = Nsg::new(inbound, outbound).exempting(Arc::clone(&self.exempt), platform);
+        let done = Arc::new(nsg);
+        self.compiled.insert(key, Arc::clone(&done));
         Ok(Some(done))
     }
 
@@ -88,6 +108,10 @@ impl<'m> Groups<'m> {
     }
 }
 
+fn is_platform(peer: &Peer) -> bool {
+    matches!(peer, Peer::Tag(tag) if tag.platform_addresses().is_some())
+}
+
 fn protocol(protocol: RuleProtocol) -> Protocol {
     match protocol {
         RuleProtocol::Any => Protocol::Any,
@@ -105,3 +129,6 @@ fn ports(ports: &Ports) -> PortSet {
         Ports::Ranges(ranges) => PortSet::Ranges(ranges.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests;

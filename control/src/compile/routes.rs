@@ -79,6 +79,7 @@ mod tests {
             name: "v".into(),
             location: Location::new("eastus"),
             address_prefixes: space.iter().map(|prefix| prefix.parse().unwrap()).collect(),
+            flow_timeout: None,
             subnets: Vec::new(),
         };
         let text = |route: &Route| {

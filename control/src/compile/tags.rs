@@ -1,7 +1,7 @@
 //! What tags stand for, as addresses.
 
 use crate::catalog::Catalog;
-use crate::model::{NOT_PUBLIC, PLATFORM, Peer, RuleTag, VirtualNetwork};
+use crate::model::{Model, NOT_PUBLIC, PLATFORM, Peer, RuleTag, Subnet, VirtualNetwork};
 use ipnet::{Ipv4Net, Ipv4Subnets};
 use postern_dataplane::policy::AddrSet;
 use std::collections::HashMap;
@@ -15,28 +15,64 @@ pub(crate) struct Tags<'c> {
     services: HashMap<String, Arc<AddrSet>>,
 }
 
-/// What the tags that depend on a virtual network stand for in it.
+/// What the tags that depend on a virtual network, and on the routes of a subnet of it, stand for
+/// there, and which addresses its application security groups have.
 #[derive(Clone)]
 pub(crate) struct VnetTags {
     vnet: Arc<AddrSet>,
     internet: Arc<AddrSet>,
     probes: Arc<AddrSet>,
+    /// Addresses of members by the name of the group in lower case.
+    groups: HashMap<String, AddrSet>,
+}
+
+/// Returns the prefixes that routes of a subnet add to `VirtualNetwork` there: those that its user
+/// routes have.
+pub(super) fn routed_prefixes(model: &Model, _: &VirtualNetwork, _: &Subnet) -> Vec<Ipv4Net> {
+    let routed: Vec<Ipv4Net> = Vec::new();
+    let is_taken = |prefix: &Ipv4Net| {
+        prefix.prefix_len() > 0 || model.settings.vnet_tag_includes_default_route
+    };
+    routed.into_iter().filter(is_taken).collect()
 }
 
 impl VnetTags {
-    /// Returns the expansions in `vnet`. `VirtualNetwork` is the network's ranges and the platform
-    /// address; prefixes of services are not a part of it, whether or not an endpoint is on.
-    /// `Internet` is what is public and outside of `VirtualNetwork`.
-    pub(crate) fn new(vnet: &VirtualNetwork) -> Self {
-        let own = vnet.address_prefixes.iter().copied().chain([PLATFORM]);
-        let own = AddrSet::from_prefixes(own);
+    /// Returns the expansions in a subnet of `vnet`.
+    pub(crate) fn new(model: &Model, vnet: &VirtualNetwork, subnet: &Subnet) -> Self {
+        Self::with_routed(model, vnet, &routed_prefixes(model, vnet, subnet))
+    }
+
+    /// Returns the expansions in a subnet of `vnet` whose routes add `routed` to its tags.
+    /// `VirtualNetwork` is the network's ranges, the platform address and what is routed; prefixes
+    /// of services are not a part of it, whether or not an endpoint is on. `Internet` is what is
+    /// public and outside of `VirtualNetwork`, so a route for every address leaves nothing of it.
+    pub(super) fn with_routed(model: &Model, vnet: &VirtualNetwork, routed: &[Ipv4Net]) -> Self {
+        let own = vnet.address_prefixes.iter().chain(routed).copied();
+        let own = AddrSet::from_prefixes(own.chain([PLATFORM]));
         let not_public = AddrSet::from_prefixes(NOT_PUBLIC.iter().copied());
         Self {
             internet: Arc::new(not_public.union(&own).complement()),
             vnet: Arc::new(own),
             probes: Arc::new(AddrSet::from_prefixes([PLATFORM])),
+            groups: groups(model, vnet),
         }
     }
+}
+
+/// Returns the addresses of the members of each group in `vnet`.
+fn groups(model: &Model, vnet: &VirtualNetwork) -> HashMap<String, AddrSet> {
+    let is_here = |name: &str| name.eq_ignore_ascii_case(&vnet.name);
+    let mut members: HashMap<String, Vec<Ipv4Net>> = HashMap::new();
+    for nic in model.nics.iter().filter(|nic| is_here(&nic.vnet)) {
+        for asg in &nic.asgs {
+            let addresses = members.entry(asg.to_ascii_lowercase()).or_default();
+            addresses.push(nic.private_address.into());
+        }
+    }
+    members
+        .into_iter()
+        .map(|(name, addresses)| (name, AddrSet::from_prefixes(addresses)))
+        .collect()
 }
 
 impl<'c> Tags<'c> {
@@ -53,6 +89,20 @@ impl<'c> Tags<'c> {
         Some(match peer {
             Peer::Any => Arc::clone(&self.any),
             Peer::Prefixes(prefixes) => Arc::new(AddrSet::from_prefixes(prefixes.iter().copied())),
+            Peer::Groups(names) => {
+                let members = names
+                    .iter()
+                    .filter_map(|name| vnet.groups.get(&name.to_ascii_lowercase()));
+                Arc::new(members.fold(AddrSet::default(), |all, some| all.union(some)))
+            }
+            Peer::Tag(
+                tag @ (RuleTag::AzurePlatformDns
+                | RuleTag::AzurePlatformImds
+                | RuleTag::AzurePlatformLkm),
+            ) => {
+                let addresses = tag.platform_addresses().unwrap_or_default();
+                Arc::new(AddrSet::from_prefixes(addresses.iter().copied()))
+            }
             Peer::Tag(RuleTag::VirtualNetwork) => Arc::clone(&vnet.vnet),
             Peer::Tag(RuleTag::Internet) => Arc::clone(&vnet.internet),
             Peer::Tag(RuleTag::AzureLoadBalancer) => Arc::clone(&vnet.probes),

@@ -355,12 +355,14 @@ fn the_longest_route_decides() {
 }
 
 fn vnet_tags(space: &[&str]) -> VnetTags {
-    VnetTags::new(&crate::model::VirtualNetwork {
+    let vnet = crate::model::VirtualNetwork {
         name: "v".into(),
         location: crate::catalog::Location::new("eastus"),
         address_prefixes: space.iter().map(|prefix| net(prefix)).collect(),
+        flow_timeout: None,
         subnets: Vec::new(),
-    })
+    };
+    VnetTags::with_routed(&Model::default(), &vnet, &[])
 }
 
 fn expanded(tag: RuleTag, space: &[&str]) -> Vec<String> {

@@ -4,7 +4,7 @@ use super::network::VNET_KEYS;
 use super::problem::Problem;
 use super::rules::NSG_KEYS;
 use super::section::{Errors, Section};
-use super::{device, resources, rules, settings};
+use super::{device, groups, resources, rules, settings};
 use crate::catalog::{Catalog, Location};
 use crate::model::{Model, NOT_PUBLIC, NamespaceRef};
 use ipnet::Ipv4Net;
@@ -22,6 +22,7 @@ const ROOT_KEYS: &[&str] = &[
     "natGateway",
     "virtualNetwork",
     "networkInterface",
+    "applicationSecurityGroup",
     "networkSecurityGroup",
     "service",
 ];
@@ -59,6 +60,7 @@ impl<T: Hash + Eq> Claims<T> {
 #[derive(Default)]
 pub(super) struct Declared {
     pub(super) nsgs: Vec<String>,
+    pub(super) asgs: Vec<String>,
     pub(super) gateways: Vec<String>,
     pub(super) vnets: Vec<String>,
     /// Names of subnets by the name of their network.
@@ -108,11 +110,7 @@ impl<'f> Loader<'f> {
             let vnet = self.vnet(&section, &mut names);
             self.model.vnets.extend(vnet);
         }
-        let mut names = Claims::default();
-        for section in root.sections("networkSecurityGroup", NSG_KEYS) {
-            let nsg = rules::nsg(&section, &mut names, self.catalog);
-            self.model.nsgs.extend(nsg);
-        }
+        self.security(&root);
         self.internet(&root);
         self.default_outbound(&root);
         let mut names = Claims::default();
@@ -130,7 +128,29 @@ impl<'f> Loader<'f> {
             let service = self.service(&section, &mut names, &mut devices);
             self.model.services.extend(service);
         }
+        if self.errors.is_empty() {
+            groups::check(&self.model, self.errors);
+        }
         self.model
+    }
+
+    /// Reads application and network security groups.
+    fn security(&mut self, root: &Section<'_>) {
+        let (mut names, key) = (Claims::default(), "applicationSecurityGroup");
+        let sections = root.sections(key, groups::GROUP_KEYS);
+        root.limit(key, sections.len(), groups::MOST_GROUPS);
+        for section in sections {
+            let asg = self.asg(&section, &mut names);
+            self.model.asgs.extend(asg);
+        }
+        let (mut names, key) = (Claims::default(), "networkSecurityGroup");
+        let sections = root.sections(key, NSG_KEYS);
+        root.limit(key, sections.len(), rules::MOST_NSGS);
+        for section in sections {
+            let known = (self.catalog, &*self.declared.asgs);
+            let nsg = rules::nsg(&section, &mut names, known);
+            self.model.nsgs.extend(nsg);
+        }
     }
 
     /// Returns the region of a resource: its own, else that of the file.
@@ -249,6 +269,7 @@ fn declared(table: &Table) -> Declared {
     };
     Declared {
         nsgs: names("networkSecurityGroup"),
+        asgs: names("applicationSecurityGroup"),
         gateways: names("natGateway"),
         vnets: names("virtualNetwork"),
         subnets: subnets.collect(),

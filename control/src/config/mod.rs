@@ -6,6 +6,7 @@
 //! say.
 
 mod device;
+mod groups;
 mod loader;
 mod network;
 mod problem;

@@ -6,8 +6,15 @@ use super::section::{At, Section};
 use crate::catalog::{Location, Service};
 use crate::model::{FORBIDDEN, Subnet, VirtualNetwork, in_catalogue_order};
 use ipnet::Ipv4Net;
+use std::time::Duration;
 
-pub(super) const VNET_KEYS: &[&str] = &["name", "location", "addressPrefixes", "subnet"];
+pub(super) const VNET_KEYS: &[&str] = &[
+    "name",
+    "location",
+    "addressPrefixes",
+    "flowTimeoutInMinutes",
+    "subnet",
+];
 
 const SUBNET_KEYS: &[&str] = &[
     "name",
@@ -55,10 +62,13 @@ impl Loader<'_> {
                 parent.subnets.push(At { key, value });
             }
         }
+        let minutes = section.number("flowTimeoutInMinutes", 4, 30);
+        let flow_timeout = minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60));
         Some(VirtualNetwork {
             name: name?,
             location: parent.location?,
             address_prefixes: parent.space,
+            flow_timeout,
             subnets: parent
                 .subnets
                 .into_iter()

@@ -139,7 +139,8 @@ pub enum Problem {
     /// The tag of a rule is not known.
     #[error(
         "neither a prefix nor a service tag of {catalog}; accepted: \"*\", an IPv4 prefix or \
-         address, VirtualNetwork, Internet, AzureLoadBalancer, or a tag such as {similar}"
+         address, VirtualNetwork, Internet, AzureLoadBalancer, AzurePlatformDNS, AzurePlatformIMDS, \
+         AzurePlatformLKM, or a tag such as {similar}"
     )]
     UnknownTag {
         /// The service-tag file.
@@ -147,8 +148,22 @@ pub enum Problem {
         /// Tags whose names resemble it.
         similar: String,
     },
+    /// A platform tag where none can be.
+    #[error(
+        "a platform tag can only be the destination of an Outbound rule; accepted: it there, or \
+         another tag or prefix here"
+    )]
+    PlatformTag,
+    /// Members of application security groups that belong together are in several networks.
+    #[error("other members are in {vnet}; accepted: members of one virtual network")]
+    MixedVnets {
+        /// The network of the others.
+        vnet: String,
+    },
     /// A tag or `*` stands beside something else.
-    #[error("\"*\" or a tag cannot stand beside other values; accepted: it alone, or prefixes")]
+    #[error(
+        "SecurityRuleParameterContainsUnsupportedValue: \"*\" or a tag cannot stand beside other values; accepted: it alone, or prefixes"
+    )]
     MixedPeers,
     /// `*` stands beside port ranges.
     #[error("\"*\" cannot stand beside other values; accepted: it alone, or port ranges")]
@@ -161,7 +176,7 @@ pub enum Problem {
     ReversedRange(u16, u16),
     /// Two rules of a direction have the same priority.
     #[error(
-        "{rule} has the same priority {direction}; accepted: a priority from 100 to 4096 that no \
+        "SecurityRuleConflict: {rule} has the same priority {direction}; accepted: a priority from 100 to 4096 that no \
          other {direction} rule of the group has"
     )]
     DuplicatePriority {

@@ -20,6 +20,7 @@ pub(super) const NIC_KEYS: &[&str] = &[
     "publicIPAddress",
     "enableIPForwarding",
     "networkSecurityGroup",
+    "applicationSecurityGroups",
     "namespace",
     "device",
     "mtu",
@@ -133,6 +134,7 @@ impl Loader<'_> {
         let ip_forwarding = section.flag("enableIPForwarding", false);
         let nsg = "networkSecurityGroup";
         let nsg = Self::reference(section, nsg, nsg, &self.declared.nsgs);
+        let asgs = self.memberships(section);
         let device = self.own_device(section);
         Some(NetworkInterface {
             name: name?,
@@ -142,6 +144,7 @@ impl Loader<'_> {
             public_address,
             ip_forwarding,
             nsg,
+            asgs,
             device: device?,
         })
     }

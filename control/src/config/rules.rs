@@ -22,10 +22,12 @@ const RULE_KEYS: &[&str] = &[
     "protocol",
     "sourceAddressPrefix",
     "sourceAddressPrefixes",
+    "sourceApplicationSecurityGroups",
     "sourcePortRange",
     "sourcePortRanges",
     "destinationAddressPrefix",
     "destinationAddressPrefixes",
+    "destinationApplicationSecurityGroups",
     "destinationPortRange",
     "destinationPortRanges",
 ];
@@ -44,15 +46,20 @@ const A_PEER: &str = "\"*\", an IPv4 prefix or address, or a service tag";
 const A_PORT: &str = "\"*\", a port from 0 to 65535, or a range such as \"8000-8080\"";
 
 const PRIORITIES: RangeInclusive<u32> = 100..=4096;
+/// The most groups of a region and subscription (reference section 4.6).
+pub(super) const MOST_NSGS: usize = 5000;
 const MOST_RULES: usize = 1000;
 /// The most addresses and port ranges of a group, for sources and for destinations.
 const MOST_VALUES: usize = 4000;
+
+/// What rules refer to: service tags, and the names of application security groups.
+type Known<'k> = (&'k Catalog, &'k [String]);
 
 /// Reads a group.
 pub(super) fn nsg(
     section: &Section<'_>,
     names: &mut Claims<String>,
-    catalog: &Catalog,
+    known: Known<'_>,
 ) -> Option<NetworkSecurityGroup> {
     let name = name(section, names);
     let sections = section.sections("securityRule", RULE_KEYS);
@@ -61,7 +68,7 @@ pub(super) fn nsg(
     }
     let (mut names, mut priorities) = (Claims::default(), Claims::default());
     let read = sections.iter().filter_map(|section| {
-        let rule = rule(section, &mut names, catalog)?;
+        let rule = rule(section, &mut names, known)?;
         let place = (direction_name(rule.direction), rule.priority);
         if let Err(rule) = priorities.claim(place, &section.key("name")) {
             let direction = place.0;
@@ -91,6 +98,8 @@ fn values(peer: &Peer, ports: &Ports) -> usize {
     let peers = match peer {
         Peer::Any | Peer::Tag(_) => 1,
         Peer::Prefixes(prefixes) => prefixes.len(),
+        // They have a limit of their own.
+        Peer::Groups(_) => 0,
     };
     match ports {
         Ports::Any => peers.saturating_add(1),
@@ -101,7 +110,7 @@ fn values(peer: &Peer, ports: &Ports) -> usize {
 fn rule(
     section: &Section<'_>,
     names: &mut Claims<String>,
-    catalog: &Catalog,
+    known: Known<'_>,
 ) -> Option<SecurityRule> {
     let name = name(section, names);
     section.require("priority", A_PRIORITY);
@@ -112,9 +121,11 @@ fn rule(
     let direction = section.choice("direction", &DIRECTIONS, A_DIRECTION);
     let access = section.choice("access", &ACCESSES, AN_ACCESS);
     let protocol = section.choice("protocol", &RuleProtocol::ALL, A_PROTOCOL);
-    let side = |one, many| peer(section, one, many, catalog);
-    let source = side("sourceAddressPrefix", "sourceAddressPrefixes");
-    let destination = side("destinationAddressPrefix", "destinationAddressPrefixes");
+    let source = peer(section, &SOURCE, known);
+    let destination = peer(section, &DESTINATION, known);
+    for side in [(&source, &SOURCE), (&destination, &DESTINATION)] {
+        check_platform(section, side, direction);
+    }
     let source_ports = ports(section, "sourcePortRange", "sourcePortRanges");
     let (one, many) = ("destinationPortRange", "destinationPortRanges");
     // Whoever forgets the destination port does not mean every port.
@@ -161,12 +172,51 @@ fn either<'f>(
     Some(texts)
 }
 
-fn peer(
-    section: &Section<'_>,
+/// The keys of one side of a rule.
+struct SideKeys {
     one: &'static str,
     many: &'static str,
-    catalog: &Catalog,
-) -> Option<Peer> {
+    groups: &'static str,
+}
+
+const SOURCE: SideKeys = SideKeys {
+    one: "sourceAddressPrefix",
+    many: "sourceAddressPrefixes",
+    groups: "sourceApplicationSecurityGroups",
+};
+const DESTINATION: SideKeys = SideKeys {
+    one: "destinationAddressPrefix",
+    many: "destinationAddressPrefixes",
+    groups: "destinationApplicationSecurityGroups",
+};
+
+/// Refuses a platform tag anywhere but as the destination of an outbound rule.
+fn check_platform(
+    section: &Section<'_>,
+    (peer, keys): (&Option<Peer>, &SideKeys),
+    direction: Option<Direction>,
+) {
+    let Some(Peer::Tag(tag)) = peer else { return };
+    let is_right = keys.one == DESTINATION.one && direction != Some(Direction::Inbound);
+    if tag.platform_addresses().is_some() && !is_right {
+        let key = if section.has(keys.one) {
+            keys.one
+        } else {
+            keys.many
+        };
+        section.refuse(key, Problem::PlatformTag);
+    }
+}
+
+fn peer(section: &Section<'_>, keys: &SideKeys, (catalog, asgs): Known<'_>) -> Option<Peer> {
+    let &SideKeys { one, many, groups } = keys;
+    if section.has(groups) {
+        if let Some(other) = [one, many].into_iter().find(|key| section.has(key)) {
+            section.refuse(groups, Problem::BothForms(other));
+            return None;
+        }
+        return super::groups::peer(section, groups, asgs);
+    }
     if !section.has(many) {
         section.require(one, A_PEER);
     }
@@ -181,7 +231,7 @@ fn peer(
                 continue;
             }
             Ok(Peer::Any | Peer::Tag(_)) if !alone => Problem::MixedPeers,
-            Ok(peer) => return Some(peer),
+            Ok(peer @ (Peer::Any | Peer::Tag(_) | Peer::Groups(_))) => return Some(peer),
             Err(problem) => problem,
         };
         section

@@ -21,6 +21,10 @@ impl Errors {
         });
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
     pub(super) fn into_vec(self) -> Vec<ConfigError> {
         self.0.into_inner()
     }
@@ -84,6 +88,15 @@ impl<'f> Section<'f> {
     pub(super) fn refuse(&self, name: &str, problem: Problem) {
         self.errors
             .add(self.key(name), self.table.get(name).map(display), problem);
+    }
+
+    /// Records that a key has more values than it may have, if it does.
+    pub(super) fn limit(&self, name: &str, count: usize, most: usize) {
+        if count > most {
+            let value = Some(format!("{count} of them"));
+            let problem = Problem::TooMany(count, most);
+            self.errors.add(self.key(name), value, problem);
+        }
     }
 
     /// Records that a required key is absent.

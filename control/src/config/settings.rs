@@ -11,6 +11,8 @@ const SETTINGS_KEYS: &[&str] = &[
     "reevaluateOnChange",
     "sharedSnatIcmp",
     "sharedSnatFragments",
+    "vnetTagIncludesDefaultRoute",
+    "maxFlowsPerNic",
     "maxFlows",
 ];
 
@@ -25,6 +27,9 @@ const TIMER_KEYS: &[&str] = &[
     "icmpIdle",
     "tombstone",
 ];
+
+/// The most flows that a NIC opens, and the most that are opened to it (reference section 4.3).
+const MOST_NIC_FLOWS: u32 = 500_000;
 
 /// The most flows that a table can be asked to hold.
 const MOST_FLOWS: u32 = 1 << 26;
@@ -45,6 +50,11 @@ pub(super) fn settings(root: &Section<'_>) -> Settings {
     flag("reevaluateOnChange", &mut settings.reevaluate_on_change);
     flag("sharedSnatIcmp", &mut settings.shared_snat_icmp);
     flag("sharedSnatFragments", &mut settings.shared_snat_fragments);
+    let default_route = &mut settings.vnet_tag_includes_default_route;
+    flag("vnetTagIncludesDefaultRoute", default_route);
+    if let Some(flows) = section.number("maxFlowsPerNic", 1, MOST_NIC_FLOWS) {
+        settings.max_nic_flows = flows;
+    }
     if let Some(flows) = section.number("maxFlows", 1, MOST_FLOWS) {
         settings.max_flows = flows;
     }

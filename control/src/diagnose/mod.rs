@@ -11,13 +11,18 @@ pub use routes::{EffectiveRoute, EffectiveRoutes, effective_routes};
 
 use crate::catalog::Catalog;
 use crate::compile::{Tags, VnetTags, prefixes};
-use crate::model::{Peer, VirtualNetwork};
+use crate::model::{Model, Peer, Subnet, VirtualNetwork};
 use ipnet::Ipv4Net;
 
-/// Returns the addresses that one side of a rule stands for in `vnet`, as the shortest list of
-/// prefixes in ascending order; none for a tag that the catalogue lacks.
+/// Returns the addresses that one side of a rule stands for in a subnet of `vnet`, as the shortest
+/// list of prefixes in ascending order; none for a tag that the catalogue lacks.
 #[must_use]
-pub fn expand(peer: &Peer, vnet: &VirtualNetwork, catalog: &Catalog) -> Vec<Ipv4Net> {
-    let set = Tags::new(catalog).expand(peer, &VnetTags::new(vnet));
+pub fn expand(
+    peer: &Peer,
+    model: &Model,
+    (vnet, subnet): (&VirtualNetwork, &Subnet),
+    catalog: &Catalog,
+) -> Vec<Ipv4Net> {
+    let set = Tags::new(catalog).expand(peer, &VnetTags::new(model, vnet, subnet));
     set.map(|set| prefixes(&set)).unwrap_or_default()
 }

@@ -69,7 +69,8 @@ fn each_endpoint_is_one_row_in_descending_order_after_the_others() {
 #[test]
 fn tags_expand_as_the_policy_expands_them() {
     let (model, catalog) = sample(SAMPLE);
-    let expand = |peer: &Peer| expand(peer, &model.vnets[0], &catalog);
+    let place = (&model.vnets[0], &model.vnets[0].subnets[0]);
+    let expand = |peer: &Peer| expand(peer, &model, place, &catalog);
     assert_eq!(expand(&Peer::Tag(RuleTag::Internet)).len(), 74);
     assert_eq!(expand(&Peer::Any), ["0.0.0.0/0".parse().unwrap()]);
     assert_eq!(expand(&Peer::Tag(RuleTag::Service("Nothing".into()))), []);

@@ -3,9 +3,10 @@
 use crate::catalog::Catalog;
 use crate::diagnose::expand;
 use crate::model::{
-    Model, NetworkInterface, NetworkSecurityGroup, Peer, Ports, RuleProtocol, SecurityRule,
+    Model, NetworkInterface, NetworkSecurityGroup, Peer, Ports, RuleProtocol, SecurityRule, Subnet,
     VirtualNetwork, access_name, default_rules, direction_name,
 };
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -45,6 +46,9 @@ pub struct RuleView {
     /// The sources, if they are several.
     #[serde(default)]
     pub source_address_prefixes: Vec<String>,
+    /// The application security groups that the packets come from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source_application_security_groups: Vec<Id>,
     /// The source ports, if they are one range or `*`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_port_range: Option<String>,
@@ -57,6 +61,9 @@ pub struct RuleView {
     /// The destinations, if they are several.
     #[serde(default)]
     pub destination_address_prefixes: Vec<String>,
+    /// The application security groups that the packets go to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub destination_application_security_groups: Vec<Id>,
     /// The destination ports, if they are one range or `*`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination_port_range: Option<String>,
@@ -183,13 +190,23 @@ fn rule_view(rule: &SecurityRule) -> RuleView {
         protocol: rule.protocol.to_string(),
         source_address_prefix,
         source_address_prefixes,
+        source_application_security_groups: group_ids(&rule.source),
         source_port_range,
         source_port_ranges,
         destination_address_prefix,
         destination_address_prefixes,
+        destination_application_security_groups: group_ids(&rule.destination),
         destination_port_range,
         destination_port_ranges,
     }
+}
+
+fn group_ids(peer: &Peer) -> Vec<Id> {
+    let names: &[String] = match peer {
+        Peer::Groups(names) => names,
+        _ => &[],
+    };
+    names.iter().map(|name| Id { id: name.clone() }).collect()
 }
 
 /// Returns a single value apart from several, as ARM has them.
@@ -203,7 +220,8 @@ fn one_or_many(values: Vec<String>) -> (Option<String>, Vec<String>) {
 fn peer_values(peer: &Peer) -> Vec<String> {
     match peer {
         Peer::Any | Peer::Tag(_) => vec![peer.to_string()],
-        Peer::Prefixes(prefixes) => prefixes.iter().map(ToString::to_string).collect(),
+        Peer::Prefixes(prefixes) => texts(prefixes),
+        Peer::Groups(_) => Vec::new(),
     }
 }
 
@@ -220,11 +238,32 @@ fn port_values(ports: &Ports) -> Vec<String> {
     }
 }
 
+/// What the rules of a NIC's groups are expanded by.
+struct Place<'m> {
+    model: &'m Model,
+    vnet: &'m VirtualNetwork,
+    subnet: &'m Subnet,
+    catalog: &'m Catalog,
+}
+
+impl Place<'_> {
+    fn expand(&self, peer: &Peer) -> Vec<String> {
+        let place = (self.vnet, self.subnet);
+        texts(&expand(peer, self.model, place, self.catalog))
+    }
+}
+
 /// Returns the groups that act on a NIC: the subnet's, then the NIC's own.
 pub(super) fn effective(model: &Model, catalog: &Catalog, nic: &NetworkInterface) -> EffectiveNsgs {
     let mut value = Vec::new();
     if let Some((vnet, subnet)) = model.subnet_of(nic) {
-        let of = |nsg, association| effective_nsg(nsg, association, vnet, catalog);
+        let place = Place {
+            model,
+            vnet,
+            subnet,
+            catalog,
+        };
+        let of = |nsg, association| effective_nsg(nsg, association, &place);
         let on_subnet = || Association {
             subnet: Some(Id {
                 id: format!("{}/{}", vnet.name, subnet.name),
@@ -250,20 +289,18 @@ pub(super) fn effective(model: &Model, catalog: &Catalog, nic: &NetworkInterface
 fn effective_nsg(
     nsg: &NetworkSecurityGroup,
     association: Association,
-    vnet: &VirtualNetwork,
-    catalog: &Catalog,
+    place: &Place<'_>,
 ) -> EffectiveNsg {
-    let own = nsg
-        .rules
-        .iter()
-        .map(|rule| effective_rule("securityRules", rule, vnet, catalog));
-    let mut rules: Vec<_> = own.collect();
-    let default = default_rules();
+    let own = nsg.rules.iter();
+    let mut rules: Vec<_> = own
+        .map(|rule| effective_rule("securityRules", rule, place))
+        .collect();
+    let defaults = default_rules();
     let kind = "defaultSecurityRules";
     rules.extend(
-        default
+        defaults
             .iter()
-            .map(|rule| effective_rule(kind, rule, vnet, catalog)),
+            .map(|rule| effective_rule(kind, rule, place)),
     );
     EffectiveNsg {
         network_security_group: Id {
@@ -275,24 +312,16 @@ fn effective_nsg(
     }
 }
 
-fn effective_rule(
-    kind: &str,
-    rule: &SecurityRule,
-    vnet: &VirtualNetwork,
-    catalog: &Catalog,
-) -> EffectiveRule {
-    let sources = effective_peer(&rule.source);
-    let destinations = effective_peer(&rule.destination);
+fn effective_rule(kind: &str, rule: &SecurityRule, place: &Place<'_>) -> EffectiveRule {
+    let sources = effective_peer(&rule.source, place);
+    let destinations = effective_peer(&rule.destination, place);
     let (source_ports, destination_ports) = (
         effective_ports(&rule.source_ports),
         effective_ports(&rule.destination_ports),
     );
     let expanded = |peer: &Peer| match peer {
-        Peer::Tag(_) => expand(peer, vnet, catalog)
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
-        Peer::Any | Peer::Prefixes(_) => Vec::new(),
+        Peer::Tag(_) => place.expand(peer),
+        Peer::Any | Peer::Prefixes(_) | Peer::Groups(_) => Vec::new(),
     };
     EffectiveRule {
         name: format!("{kind}/{}", rule.name),
@@ -323,10 +352,15 @@ fn only(values: &[String]) -> Option<String> {
     }
 }
 
-/// Returns the prefixes or the tag, with `*` as Azure prints it here.
-fn effective_peer(peer: &Peer) -> Vec<String> {
+fn texts(prefixes: &[Ipv4Net]) -> Vec<String> {
+    prefixes.iter().map(ToString::to_string).collect()
+}
+
+/// Returns the prefixes or the tag, with `*` as Azure prints it here, and members for their groups.
+fn effective_peer(peer: &Peer, place: &Place<'_>) -> Vec<String> {
     match peer {
         Peer::Any => vec!["0.0.0.0/0".to_owned()],
+        Peer::Groups(_) => place.expand(peer),
         Peer::Tag(_) | Peer::Prefixes(_) => peer_values(peer),
     }
 }

@@ -11,6 +11,22 @@ const fn block([a, b, c, d]: [u8; 4], length: u8) -> Ipv4Net {
 /// The platform's own address: DNS, DHCP and health probes.
 pub const PLATFORM: Ipv4Net = block([168, 63, 129, 16], 32);
 
+/// What `AzurePlatformDNS` stands for.
+pub const PLATFORM_DNS: &[Ipv4Net] = &[PLATFORM];
+
+/// What `AzurePlatformIMDS` stands for.
+pub const PLATFORM_IMDS: &[Ipv4Net] = &[block([169, 254, 169, 254], 32)];
+
+/// What `AzurePlatformLKM` stands for: the addresses that Windows is activated at.
+pub const PLATFORM_LKM: &[Ipv4Net] = &[
+    block([20, 118, 99, 224], 32),
+    block([40, 83, 235, 53], 32),
+    block([23, 102, 135, 246], 32),
+];
+
+/// What no security group concerns on the way out, unless a rule has a platform tag.
+pub const NSG_EXEMPT: &[&[Ipv4Net]] = &[PLATFORM_DNS, PLATFORM_IMDS];
+
 /// What is not publicly routable: public addresses are outside, and so is the tag `Internet`.
 pub const NOT_PUBLIC: &[Ipv4Net] = &[
     block([0, 0, 0, 0], 8),

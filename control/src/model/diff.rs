@@ -190,6 +190,11 @@ fn settings(model: &Model) -> Item {
             "sharedSnatFragments",
             settings.shared_snat_fragments.to_string(),
         ),
+        (
+            "vnetTagIncludesDefaultRoute",
+            settings.vnet_tag_includes_default_route.to_string(),
+        ),
+        ("maxFlowsPerNic", settings.max_nic_flows.to_string()),
         ("maxFlows", settings.max_flows.to_string()),
     ];
     Item {
@@ -223,6 +228,11 @@ fn timers(model: &Model) -> Item {
 }
 
 fn nsgs(model: &Model, items: &mut Vec<Item>) {
+    items.extend(model.asgs.iter().map(|asg| Item {
+        kind: "applicationSecurityGroup",
+        name: asg.name.clone(),
+        values: Vec::new(),
+    }));
     for nsg in &model.nsgs {
         let (kind, name) = ("networkSecurityGroup", nsg.name.clone());
         items.push(Item {
@@ -255,6 +265,12 @@ fn networks(model: &Model, items: &mut Vec<Item>) {
             values: vec![
                 ("location", vnet.location.to_string()),
                 ("addressPrefixes", set(&vnet.address_prefixes)),
+                (
+                    "flowTimeoutInMinutes",
+                    vnet.flow_timeout
+                        .map(|timeout| (timeout.as_secs() / 60).to_string())
+                        .unwrap_or_default(),
+                ),
             ],
         });
         items.extend(vnet.subnets.iter().map(|subnet| Item {
@@ -294,6 +310,7 @@ fn nics(model: &Model, items: &mut Vec<Item>) {
                     ),
                     ("enableIPForwarding", nic.ip_forwarding.to_string()),
                     ("networkSecurityGroup", nic.nsg.clone().unwrap_or_default()),
+                    ("applicationSecurityGroups", set(&nic.asgs)),
                 ],
             &nic.device,
         ),

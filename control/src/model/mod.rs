@@ -14,14 +14,14 @@ mod supply;
 #[cfg(test)]
 mod tests;
 
-pub use blocks::{FORBIDDEN, NOT_PUBLIC, PLATFORM, UNROUTED};
+pub use blocks::{FORBIDDEN, NOT_PUBLIC, NSG_EXEMPT, PLATFORM, UNROUTED};
 pub use diff::{Action, Change};
 pub use edit::ModelError;
 pub(crate) use edit::in_catalogue_order;
 pub use namespace::{NamespaceRef, NotANamespace};
 pub use rules::{
-    NetworkSecurityGroup, Peer, Ports, RuleProtocol, RuleTag, SecurityRule, access_name,
-    default_rules, direction_name,
+    ApplicationSecurityGroup, NetworkSecurityGroup, Peer, Ports, RuleProtocol, RuleTag,
+    SecurityRule, access_name, default_rules, direction_name,
 };
 
 pub use supply::{SupplyError, SupplyErrors};
@@ -30,6 +30,7 @@ use crate::catalog::{Location, Service};
 use ipnet::Ipv4Net;
 use postern_dataplane::policy::{CloseMode, Timers};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 /// Everything that one configuration declares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct Model {
     pub vnets: Vec<VirtualNetwork>,
     /// Network interfaces.
     pub nics: Vec<NetworkInterface>,
+    /// Application security groups.
+    pub asgs: Vec<ApplicationSecurityGroup>,
     /// Network security groups.
     pub nsgs: Vec<NetworkSecurityGroup>,
     /// Addresses of services.
@@ -67,6 +70,10 @@ pub struct Settings {
     pub shared_snat_icmp: bool,
     /// Whether shared public sources translate fragments.
     pub shared_snat_fragments: bool,
+    /// Whether a route for every address puts every address into the tag `VirtualNetwork`.
+    pub vnet_tag_includes_default_route: bool,
+    /// The most flows that a NIC opens at a time, and the most that are opened to it.
+    pub max_nic_flows: u32,
     /// The most flows at a time.
     pub max_flows: u32,
 }
@@ -78,6 +85,8 @@ impl Default for Settings {
             reevaluate_on_change: false,
             shared_snat_icmp: false,
             shared_snat_fragments: false,
+            vnet_tag_includes_default_route: true,
+            max_nic_flows: 500_000,
             max_flows: 1_048_576,
         }
     }
@@ -133,6 +142,8 @@ pub struct VirtualNetwork {
     pub location: Location,
     /// Its address space; at least one range.
     pub address_prefixes: Vec<Ipv4Net>,
+    /// How long an idle flow of its NICs lives, where that is set.
+    pub flow_timeout: Option<Duration>,
     /// Its subnets.
     pub subnets: Vec<Subnet>,
 }
@@ -171,6 +182,8 @@ pub struct NetworkInterface {
     pub ip_forwarding: bool,
     /// Its own NSG.
     pub nsg: Option<String>,
+    /// The application security groups that it is a member of.
+    pub asgs: Vec<String>,
     /// Its device.
     pub device: Device,
 }

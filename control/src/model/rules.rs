@@ -1,5 +1,6 @@
 //! Network security groups and their rules, as ARM words them.
 
+use super::blocks::{PLATFORM_DNS, PLATFORM_IMDS, PLATFORM_LKM};
 use ipnet::Ipv4Net;
 use postern_dataplane::policy::{Access, Direction};
 use std::fmt;
@@ -12,6 +13,13 @@ pub struct NetworkSecurityGroup {
     pub name: String,
     /// Its own rules, in the order of the file.
     pub rules: Vec<SecurityRule>,
+}
+
+/// An application security group: a name that rules have for its members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplicationSecurityGroup {
+    /// Its name.
+    pub name: String,
 }
 
 /// A security rule.
@@ -88,6 +96,8 @@ pub enum Peer {
     Tag(RuleTag),
     /// These prefixes.
     Prefixes(Vec<Ipv4Net>),
+    /// The NICs that are members of any of these application security groups.
+    Groups(Vec<String>),
 }
 
 impl fmt::Display for Peer {
@@ -96,6 +106,7 @@ impl fmt::Display for Peer {
             Self::Any => f.write_str("*"),
             Self::Tag(tag) => tag.fmt(f),
             Self::Prefixes(prefixes) => joined(f, prefixes),
+            Self::Groups(names) => joined(f, names),
         }
     }
 }
@@ -109,17 +120,37 @@ pub enum RuleTag {
     Internet,
     /// The source of health probes.
     AzureLoadBalancer,
+    /// The platform's name server.
+    AzurePlatformDns,
+    /// The platform's instance metadata service.
+    AzurePlatformImds,
+    /// The platform's licensing service.
+    AzurePlatformLkm,
     /// A tag of the catalogue, by its name there.
     Service(String),
 }
 
 impl RuleTag {
     /// The tags that are not in the catalogue, with their spelling.
-    pub const BUILT_IN: [(&'static str, Self); 3] = [
+    pub const BUILT_IN: [(&'static str, Self); 6] = [
         ("VirtualNetwork", Self::VirtualNetwork),
         ("Internet", Self::Internet),
         ("AzureLoadBalancer", Self::AzureLoadBalancer),
+        ("AzurePlatformDNS", Self::AzurePlatformDns),
+        ("AzurePlatformIMDS", Self::AzurePlatformImds),
+        ("AzurePlatformLKM", Self::AzurePlatformLkm),
     ];
+
+    /// Returns the addresses of a platform tag; none for other tags.
+    #[must_use]
+    pub fn platform_addresses(&self) -> Option<&'static [Ipv4Net]> {
+        match self {
+            Self::AzurePlatformDns => Some(PLATFORM_DNS),
+            Self::AzurePlatformImds => Some(PLATFORM_IMDS),
+            Self::AzurePlatformLkm => Some(PLATFORM_LKM),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for RuleTag {
@@ -128,6 +159,9 @@ impl fmt::Display for RuleTag {
             Self::VirtualNetwork => "VirtualNetwork",
             Self::Internet => "Internet",
             Self::AzureLoadBalancer => "AzureLoadBalancer",
+            Self::AzurePlatformDns => "AzurePlatformDNS",
+            Self::AzurePlatformImds => "AzurePlatformIMDS",
+            Self::AzurePlatformLkm => "AzurePlatformLKM",
             Self::Service(name) => name,
         })
     }

@@ -2,8 +2,10 @@
 
 use super::evaluate::{NsgMode, Path, Request, Source};
 use super::{Context, Dropped, Engine, Unsent, make};
-use crate::flow::{FlowKey, InsertError, Life, Pair, PairId, Side, TcpTrack, Transposition, Why};
-use crate::policy::{PortId, PublicAddress, Snapshot, SourceId, Tuple};
+use crate::flow::{
+    FlowKey, InsertError, Life, Pair, PairId, Side, SourceKind, TcpTrack, Transposition, Why,
+};
+use crate::policy::{Direction, PortId, PublicAddress, Snapshot, SourceId, Tuple};
 use crate::snat::Lease;
 use crate::stats::DropReason;
 use crate::wire::{Fragment, Transport};
@@ -53,6 +55,7 @@ impl Engine {
             _ => None,
         };
         let size = self.size_up(context, path.egress)?;
+        self.check_flow_limits(context, path.egress)?;
         let (lease, source, source_port) = self.bind(context, key, &path, earlier)?;
         let why = Why {
             route: path.route,
@@ -76,6 +79,7 @@ impl Engine {
                 tcp_idle: tcp_idle(&snapshot, &path),
                 lease,
                 epoch: snapshot.epoch,
+                idle_timeout: idle_timeout(&snapshot, context.ingress, &path),
                 ..pair
             },
         )?;
@@ -109,6 +113,25 @@ impl Engine {
         {
             self.emit(context.ingress, packet);
         }
+    }
+
+    /// Refuses a flow of a NIC that has as many as it may have, at either end.
+    fn check_flow_limits(&self, context: &Context<'_, '_>, egress: PortId) -> Result<(), Dropped> {
+        let most = self.snapshot.settings.max_nic_flows;
+        for (port, side, direction) in [
+            (context.ingress, Side::Initiator, Direction::Outbound),
+            (egress, Side::Responder, Direction::Inbound),
+        ] {
+            let is_nic = self.snapshot.nic(port).is_some();
+            if is_nic && self.flows.count_of(port, side) >= most {
+                return Err(Dropped {
+                    port,
+                    direction,
+                    reason: DropReason::NicFlowLimit,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Gives the flow its source: its own, the NIC's public address, or a leased port.
@@ -223,6 +246,7 @@ fn new_pair(context: &Context<'_, '_>, key: FlowKey, sent: FlowKey, why: Why) ->
         ],
         why,
         epoch: Default::default(),
+        idle_timeout: None,
         life: Life::Live,
         tcp: None,
         tcp_idle: None,
@@ -240,6 +264,18 @@ fn tcp_idle(snapshot: &Snapshot, path: &Path) -> Option<Duration> {
         Source::Shared(id) => snapshot.source(id)?.tcp_idle,
         Source::Unchanged | Source::OneToOne(_) => None,
     }
+}
+
+/// Returns how long the flow lives when it is idle, if the network of its NIC says so: of the
+/// sender's, else of the receiver's. A leased port is the shared source's to time.
+pub(super) fn idle_timeout(snapshot: &Snapshot, ingress: PortId, path: &Path) -> Option<Duration> {
+    if path.source.kind() == SourceKind::Shared {
+        return None;
+    }
+    let vnet = snapshot
+        .vnet_of(ingress)
+        .or_else(|| snapshot.vnet_of(path.egress))?;
+    vnet.flow_timeout
 }
 
 /// Returns what the policy compares of a flow: ICMP has no ports.

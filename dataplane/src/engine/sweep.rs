@@ -1,12 +1,13 @@
 //! Policy changes and expiry: what happens to flows without a packet.
 
 use super::evaluate::{NsgMode, Request};
-use super::miss::tuple_of;
+use super::miss::{idle_timeout, tuple_of};
 use super::reconcile::{Outcome, reconcile};
 use super::{Engine, make};
-use crate::flow::{Life, PairId, Side};
+use crate::flow::{Life, PairId, Side, SourceKind};
 use crate::policy::{CloseMode, Epoch, PortId, Snapshot};
 use crate::time::Now;
+use core::time::Duration;
 use std::sync::Arc;
 
 /// What became of the flows when a policy was applied.
@@ -153,9 +154,13 @@ impl Engine {
         }
         match outcome {
             Outcome::Keep => {
-                let epoch = self.snapshot.epoch;
-                if let Some(pair) = self.flows.get_mut(id) {
-                    pair.epoch = epoch;
+                let snapshot = &self.snapshot;
+                let Some(pair) = self.flows.get_mut(id) else {
+                    return false;
+                };
+                pair.epoch = snapshot.epoch;
+                if let Ok(path) = &fresh {
+                    self.keep(now, id, idle_timeout(snapshot, key.port(), path));
                 }
             }
             Outcome::Rebind => {
@@ -168,6 +173,20 @@ impl Engine {
             Outcome::Deny => self.cut(now, id, Life::Denied),
         }
         outcome == Outcome::Keep
+    }
+
+    /// Gives a kept pair the idle time that its network has now.
+    fn keep(&mut self, now: Now, id: PairId, idle_timeout: Option<Duration>) {
+        let timers = self.snapshot.settings.timers;
+        let Some(pair) = self.flows.get_mut(id) else {
+            return;
+        };
+        if pair.idle_timeout == idle_timeout || pair.why.source == SourceKind::Shared {
+            return;
+        }
+        pair.idle_timeout = idle_timeout;
+        let due = pair.seen.plus(pair.patience(&timers)).max(now);
+        self.flows.rearm(id, due);
     }
 
     fn count_outcome(&mut self, outcome: Outcome) {

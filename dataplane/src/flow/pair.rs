@@ -97,6 +97,8 @@ pub struct Pair {
     pub epoch: Epoch,
     /// Whether packets pass.
     pub life: Life,
+    /// How long the flow lives when it is idle, where its network sets that.
+    pub idle_timeout: Option<Duration>,
     /// TCP's state.
     pub tcp: Option<TcpTrack>,
     /// How long an established connection may be idle, where its source has a limit of its own.
@@ -167,13 +169,16 @@ impl Pair {
             (Life::Held, _) => timers.udp_hold,
             (Life::Live, Some(state)) => match state {
                 TcpState::SynSent | TcpState::SynReceived => timers.tcp_half_open,
-                TcpState::Established => self.tcp_idle.unwrap_or(timers.tcp_idle),
+                TcpState::Established => {
+                    let own = self.tcp_idle.or(self.idle_timeout);
+                    own.unwrap_or(timers.tcp_idle)
+                }
                 TcpState::Closing => timers.tcp_closing,
                 TcpState::Closed => timers.tcp_fin_hold,
                 TcpState::Reset => timers.tcp_rst_hold,
             },
             (Life::Live, None) if self.keys[0].protocol() == crate::wire::ICMP => timers.icmp_idle,
-            (Life::Live, None) => timers.udp_idle,
+            (Life::Live, None) => self.idle_timeout.unwrap_or(timers.udp_idle),
         }
     }
 

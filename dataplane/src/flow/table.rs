@@ -2,6 +2,7 @@
 
 use super::wheel::{Link, Links, Wheel};
 use super::{FlowKey, Pair, Side};
+use crate::policy::PortId;
 use crate::time::Now;
 use core::hash::BuildHasher;
 use foldhash::SharedSeed;
@@ -65,6 +66,8 @@ pub struct FlowTable {
     free: Vec<u32>,
     max: usize,
     index: HashTable<u32>,
+    /// How many pairs were opened by each port, and to it.
+    counts: Vec<[u32; 2]>,
     hasher: SeedableRandomState,
     wheel: Wheel,
 }
@@ -92,6 +95,7 @@ impl FlowTable {
             free: Vec::new(),
             max,
             index: HashTable::with_capacity(max * 2),
+            counts: Vec::new(),
             hasher: SeedableRandomState::with_seed(seed, SharedSeed::global_fixed()),
             wheel: Wheel::new(),
         }
@@ -113,6 +117,25 @@ impl FlowTable {
     #[must_use]
     pub fn max(&self) -> usize {
         self.max
+    }
+
+    /// Returns how many pairs `port` opened, or how many were opened to it.
+    #[must_use]
+    pub fn count_of(&self, port: PortId, side: Side) -> u32 {
+        let counts = self.counts.get(usize::from(port.0));
+        counts
+            .and_then(|counts| counts.get(side as usize))
+            .copied()
+            .unwrap_or(0)
+    }
+
+    /// Returns the count of the port that a key comes in by, made at first use.
+    fn count_mut(&mut self, key: FlowKey, side: Side) -> Option<&mut u32> {
+        let port = usize::from(key.port().0);
+        if port >= self.counts.len() {
+            self.counts.resize(port + 1, [0; 2]);
+        }
+        self.counts.get_mut(port)?.get_mut(side as usize)
     }
 
     /// Returns an upper bound of the numbers of pairs, for walking over them.
@@ -202,6 +225,11 @@ impl FlowTable {
         };
         self.add_to_index(reply, entry(id, Side::Responder));
         self.add_to_index(forward, entry(id, Side::Initiator));
+        for (key, side) in [(forward, Side::Initiator), (reply, Side::Responder)] {
+            if let Some(count) = self.count_mut(key, side) {
+                *count += 1;
+            }
+        }
         self.wheel.arm(&mut self.slots, id, deadline);
         Ok(PairId(id))
     }
@@ -236,6 +264,9 @@ impl FlowTable {
             let hash = self.hash(key);
             if let Ok(found) = self.index.find_entry(hash, |&entry| entry == wanted) {
                 found.remove();
+            }
+            if let Some(count) = self.count_mut(key, side) {
+                *count = count.saturating_sub(1);
             }
         }
         let pair = self.slots.0.get_mut(id.0 as usize)?.pair.take()?;

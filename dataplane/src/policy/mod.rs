@@ -21,6 +21,7 @@ pub use settings::{CloseMode, Settings, Timers};
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The number of a policy; every applied change has a greater one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +40,8 @@ pub struct SubnetIndex(pub u16);
 pub struct Vnet {
     /// Every address of every NIC in this network. Addresses of two networks may be equal.
     pub nics: HashMap<Ipv4Addr, PortId>,
+    /// How long an idle flow of its NICs lives, where the network sets it.
+    pub flow_timeout: Option<Duration>,
 }
 
 /// A subnet: what its NICs share.
@@ -112,6 +115,12 @@ impl Snapshot {
     #[must_use]
     pub fn vnet(&self, index: VnetIndex) -> Option<&Vnet> {
         self.vnets.get(usize::from(index.0))
+    }
+
+    /// Returns the virtual network of the NIC with this port number, if it is one.
+    #[must_use]
+    pub fn vnet_of(&self, id: PortId) -> Option<&Vnet> {
+        self.vnet(self.subnet(self.nic(id)?.subnet)?.vnet)
     }
 
     /// Returns the shared public source with this number.

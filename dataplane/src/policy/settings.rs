@@ -13,14 +13,27 @@ pub enum CloseMode {
 }
 
 /// Switches where the platform's behaviour is contested or can be chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// How a TCP flow whose path changed is closed.
     pub close_mode: CloseMode,
     /// Whether NSG edits act on live flows too; off, they act on new flows only.
     pub reevaluate_on_change: bool,
+    /// The most flows that a NIC opens at a time, and the most that are opened to it.
+    pub max_nic_flows: u32,
     /// How long flows and leases live.
     pub timers: Timers,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            close_mode: CloseMode::default(),
+            reevaluate_on_change: false,
+            max_nic_flows: 500_000,
+            timers: Timers::default(),
+        }
+    }
 }
 
 /// How long an idle flow lives, by its state, and how long a public port rests before another

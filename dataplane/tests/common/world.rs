@@ -116,9 +116,11 @@ pub fn world(epoch: u32, services: &[ServiceId]) -> Snapshot {
                     (a("10.0.2.4"), VM2),
                 ]
                 .into(),
+                flow_timeout: None,
             },
             Vnet {
                 nics: [(a("10.0.1.4"), FAR)].into(),
+                flow_timeout: None,
             },
         ],
         subnets: vec![subnet(0, services), subnet(0, &[]), subnet(1, &[])],

@@ -1,4 +1,5 @@
 mod addresses;
+mod groups;
 mod resources;
 mod rules;
 

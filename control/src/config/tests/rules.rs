@@ -89,7 +89,7 @@ fn rules_are_checked() {
         (
             "sourceAddressPrefix = \"*\"",
             "sourceAddressPrefix = \"Storage.Atlantis\"",
-            ".sourceAddressPrefix = \"Storage.Atlantis\": neither a prefix nor a service tag of built-in service-tags.json; accepted: \"*\", an IPv4 prefix or address, VirtualNetwork, Internet, AzureLoadBalancer, or a tag such as Storage, Storage.AustraliaCentral,",
+            ".sourceAddressPrefix = \"Storage.Atlantis\": neither a prefix nor a service tag of built-in service-tags.json; accepted: \"*\", an IPv4 prefix or address, VirtualNetwork, Internet, AzureLoadBalancer, AzurePlatformDNS, AzurePlatformIMDS, AzurePlatformLKM, or a tag such as Storage, Storage.AustraliaCentral,",
         ),
         (
             "sourceAddressPrefix = \"*\"",
@@ -99,12 +99,12 @@ fn rules_are_checked() {
         (
             "sourceAddressPrefix = \"*\"",
             "sourceAddressPrefixes = [\"Internet\", \"10.0.0.0/8\"]",
-            ".sourceAddressPrefixes[0] = \"Internet\": \"*\" or a tag cannot stand beside",
+            ".sourceAddressPrefixes[0] = \"Internet\": SecurityRuleParameterContainsUnsupportedValue: \"*\" or a tag cannot stand beside",
         ),
         (
             "sourceAddressPrefix = \"*\"",
             "sourceAddressPrefixes = [\"10.0.0.0/8\", \"*\"]",
-            ".sourceAddressPrefixes[1] = \"*\": \"*\" or a tag cannot stand beside",
+            ".sourceAddressPrefixes[1] = \"*\": SecurityRuleParameterContainsUnsupportedValue: \"*\" or a tag cannot stand beside",
         ),
         (
             "sourceAddressPrefix = \"*\"",
@@ -128,7 +128,7 @@ fn a_priority_is_used_once_by_direction() {
         "direction = \"Outbound\"",
         "direction = \"inbound\"",
         "networkSecurityGroup[0].securityRule[1].priority = 1000: \
-         networkSecurityGroup[0].securityRule[0].name has the same priority Inbound; accepted: a \
+         SecurityRuleConflict: networkSecurityGroup[0].securityRule[0].name has the same priority Inbound; accepted: a \
          priority from 100 to 4096 that no other Inbound rule of the group has",
     )]);
 }

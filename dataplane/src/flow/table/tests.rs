@@ -41,6 +41,7 @@ fn pair(forward: FlowKey, reply: FlowKey, at: u64) -> Pair {
         },
         epoch: Epoch(0),
         life: Life::Live,
+        idle_timeout: None,
         tcp: None,
         lease: None,
         opened: Now::from_millis(at),

@@ -41,6 +41,7 @@ fn snapshot(epoch: u32) -> Arc<Snapshot> {
         ports: vec![nic(ADDRESS_A), nic(ADDRESS_B)],
         vnets: vec![Vnet {
             nics: [(ADDRESS_A, A), (ADDRESS_B, B)].into(),
+            flow_timeout: None,
         }],
         subnets: vec![Subnet {
             vnet: VnetIndex(0),

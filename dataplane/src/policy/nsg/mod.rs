@@ -13,6 +13,8 @@ pub use port_set::PortSet;
 pub use rule::{Access, Direction, Protocol, Rule, RuleId, Tuple};
 
 use compiled::Index;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 /// From how many rules of a direction on the index is faster than the scan. Measured with
 /// `cargo bench -p postern-dataplane --bench nsg`.
@@ -23,7 +25,7 @@ const INDEXED_FROM: usize = 12;
 pub struct Decision {
     /// Allow or deny.
     pub access: Access,
-    /// The rule that matched; none if no rule did, which denies.
+    /// The rule that matched; none if no rule did, which denies unless the destination is exempt.
     pub rule: Option<RuleId>,
 }
 
@@ -54,6 +56,14 @@ impl Chain {
 pub struct Nsg {
     inbound: Chain,
     outbound: Chain,
+    exempt: Option<Exempt>,
+}
+
+/// Outbound destinations that the rules of the group do not concern, but for some.
+#[derive(Clone, Debug)]
+struct Exempt {
+    addresses: Arc<AddrSet>,
+    rules: Chain,
 }
 
 impl Nsg {
@@ -63,23 +73,42 @@ impl Nsg {
         Self {
             inbound: Chain::new(inbound),
             outbound: Chain::new(outbound),
+            exempt: None,
+        }
+    }
+
+    /// Takes `addresses` out of what the outbound rules concern: packets to them are decided by
+    /// `rules` alone, and allowed where none of these matches.
+    #[must_use]
+    pub fn exempting(mut self, addresses: Arc<AddrSet>, rules: Vec<Rule>) -> Self {
+        let rules = Chain::new(rules);
+        self.exempt = Some(Exempt { addresses, rules });
+        self
+    }
+
+    /// Returns the rules that decide on packets to `destination`, and what becomes of those that
+    /// match none of them.
+    fn chain(&self, direction: Direction, destination: Ipv4Addr) -> (&Chain, Access) {
+        match (direction, &self.exempt) {
+            (Direction::Inbound, _) => (&self.inbound, Access::Deny),
+            (Direction::Outbound, Some(exempt)) if exempt.addresses.contains(destination) => {
+                (&exempt.rules, Access::Allow)
+            }
+            (Direction::Outbound, _) => (&self.outbound, Access::Deny),
         }
     }
 
     /// Returns the decision of the first rule that matches; deny if none does.
     #[must_use]
     pub fn evaluate(&self, direction: Direction, tuple: &Tuple) -> Decision {
-        let chain = match direction {
-            Direction::Inbound => &self.inbound,
-            Direction::Outbound => &self.outbound,
-        };
+        let (chain, otherwise) = self.chain(direction, tuple.destination);
         match chain.first_match(tuple) {
             Some(rule) => Decision {
                 access: rule.access,
                 rule: Some(rule.id),
             },
             None => Decision {
-                access: Access::Deny,
+                access: otherwise,
                 rule: None,
             },
         }
@@ -89,13 +118,15 @@ impl Nsg {
     /// never more than [`Self::MAX_INDEX_BYTES`] for one within Azure's limits.
     #[must_use]
     pub fn index_bytes(&self) -> usize {
+        let exempt = self.exempt.as_ref().map(|exempt| &exempt.rules);
         [&self.inbound, &self.outbound]
             .into_iter()
+            .chain(exempt)
             .filter_map(|chain| chain.index.as_ref())
             .map(Index::size_bytes)
             .sum()
     }
 
     /// The most memory that the indices of a group with 1,000 rules and the default ones take.
-    pub const MAX_INDEX_BYTES: usize = 2 * Index::max_bytes(1_003);
+    pub const MAX_INDEX_BYTES: usize = 3 * Index::max_bytes(1_003);
 }
