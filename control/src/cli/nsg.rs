@@ -1,14 +1,16 @@
-//! `postern nsg list|show|effective`.
+//! `postern nsg list|show|effective|verify`.
 
 use super::client::Client;
 use super::output::{Format, print, print_json};
 use super::table::Table;
 use super::{CliError, ClientError, ReadArgs};
 use crate::fabric::nsg::{EffectiveNsg, EffectiveNsgs, EffectiveRule, NsgView, RuleView};
+use crate::fabric::verify::{FlowDirection, FlowProtocol, FlowTuple, FlowVerdict};
 use crate::server::protocol::Request;
 use clap::{Args, Subcommand};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::net::SocketAddrV4;
 
 /// What to show of network security groups.
 #[derive(Debug, Subcommand)]
@@ -19,6 +21,8 @@ pub(super) enum NsgVerb {
     Show(ShowArgs),
     /// Show the groups that act on a NIC, with tags expanded
     Effective(EffectiveArgs),
+    /// Say whether the groups of a NIC let a packet pass, and by which rule
+    Verify(VerifyArgs),
 }
 
 /// Arguments of `show`.
@@ -39,6 +43,27 @@ pub(super) struct EffectiveArgs {
     read: ReadArgs,
 }
 
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// The NIC
+    nic: String,
+    /// Which way the packet goes, seen from the NIC
+    #[arg(long, ignore_case = true)]
+    direction: FlowDirection,
+    /// The packet's protocol
+    #[arg(long, ignore_case = true)]
+    protocol: FlowProtocol,
+    /// The NIC's address and port
+    #[arg(long, value_name = "IP:PORT")]
+    local: SocketAddrV4,
+    /// The other address and port
+    #[arg(long, value_name = "IP:PORT")]
+    remote: SocketAddrV4,
+    #[command(flatten)]
+    read: ReadArgs,
+}
+
 /// Shows network security groups.
 pub(super) fn nsg(verb: &NsgVerb, client: &mut Client) -> Result<(), CliError> {
     match verb {
@@ -54,6 +79,18 @@ pub(super) fn nsg(verb: &NsgVerb, client: &mut Client) -> Result<(), CliError> {
                 nic: args.nic.clone(),
             })?;
             show(answer, args.read.output, effective)
+        }
+        NsgVerb::Verify(args) => {
+            let answer = client.ask(&Request::NsgVerify {
+                nic: args.nic.clone(),
+                flow: FlowTuple {
+                    direction: args.direction,
+                    protocol: args.protocol,
+                    local: args.local,
+                    remote: args.remote,
+                },
+            })?;
+            show(answer, args.read.output, verdict)
         }
     }
 }
@@ -72,6 +109,12 @@ fn show<T: DeserializeOwned>(
         }
     }
     Ok(())
+}
+
+fn verdict(verdict: &FlowVerdict) -> String {
+    let FlowVerdict { access, rule_name } = verdict;
+    let rule = rule_name.as_deref().unwrap_or("no rule");
+    format!("{access} by {rule}\n")
 }
 
 // `show` hands over the type that the answer is read as.

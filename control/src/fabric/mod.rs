@@ -14,6 +14,7 @@ mod sweep;
 mod tags;
 #[cfg(test)]
 mod tests;
+pub mod verify;
 pub mod view;
 
 pub use host::{Host, LinuxHost};

@@ -190,7 +190,7 @@ impl Fabric<LinuxHost> {
         })
     }
 
-    fn port_of(&self, nic: &str) -> Result<PortId, ReadError> {
+    pub(super) fn port_of(&self, nic: &str) -> Result<PortId, ReadError> {
         let name = format!("nic/{}", self.nic(nic)?.name);
         let known = || known(self.ports.iter().map(|spec| spec.name.as_str()));
         self.ports

@@ -50,6 +50,9 @@ pub(super) fn answer(daemon: &Daemon, request: Request) -> Result<Value, Fault> 
         Request::NsgEffective { nic } => {
             encode(&daemon.with(|fabric| fabric.effective_nsgs(&nic))?)
         }
+        Request::NsgVerify { nic, flow } => {
+            encode(&daemon.with(|fabric| fabric.verify_flow(&nic, &flow))?)
+        }
         Request::Routes { nic } => daemon.with(|fabric| routes(fabric, &nic)),
         Request::Flows { limit, nic } => {
             encode(&daemon.with(|fabric| fabric.flows(limit, nic.as_deref()))?)

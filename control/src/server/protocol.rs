@@ -4,6 +4,7 @@
 //! their verb and hold nothing that is not expected, so that a misspelt key is an error and not a
 //! default.
 
+use crate::fabric::verify::FlowTuple;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -57,6 +58,13 @@ pub enum Request {
     NsgEffective {
         /// The NIC.
         nic: String,
+    },
+    /// Returns whether the groups of a NIC let a packet pass, and by which rule.
+    NsgVerify {
+        /// The NIC.
+        nic: String,
+        /// The packet.
+        flow: FlowTuple,
     },
     /// Returns the effective routes of a NIC.
     Routes {
@@ -153,6 +161,7 @@ pub fn parse(line: &[u8]) -> Result<Request, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fabric::verify::{FlowDirection, FlowProtocol};
     use serde_json::json;
 
     #[test]
@@ -179,6 +188,15 @@ mod tests {
             },
             Request::NsgEffective {
                 nic: "vm0".to_owned(),
+            },
+            Request::NsgVerify {
+                nic: "vm0".to_owned(),
+                flow: FlowTuple {
+                    direction: FlowDirection::Outbound,
+                    protocol: FlowProtocol::Tcp,
+                    local: "10.0.1.4:5".parse().unwrap(),
+                    remote: "8.8.8.8:443".parse().unwrap(),
+                },
             },
             Request::Routes {
                 nic: "vm0".to_owned(),
