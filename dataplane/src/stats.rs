@@ -50,6 +50,16 @@ drop_reasons! {
     NsgDeniedIn => "nsg_denied_in",
     /// The route's next hop is `None`, or no route covers the destination.
     RouteNone => "route_none",
+    /// No NIC that forwards has the address of the route's appliance.
+    NoAppliance => "no_appliance",
+    /// The route leads to a gateway, and the virtual network has none.
+    NoGateway => "no_gateway",
+    /// The route leads back to the port that the packet came from.
+    RouteLoop => "route_loop",
+    /// A peered network does not take packets that were only forwarded here.
+    ForwardedNotAllowed => "forwarded_not_allowed",
+    /// From the public side, to a NIC whose answers would not go back to the public side.
+    ReturnElsewhere => "return_elsewhere",
     /// No NIC in the virtual network has the destination address.
     NoSuchNic => "no_such_nic",
     /// An endpoint covers the destination, but no service lives there.

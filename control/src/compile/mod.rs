@@ -3,6 +3,7 @@
 //! Compiling reads no file and touches no device. What it gives is complete: the snapshot, what has
 //! to be attached for it, and the names behind its numbers.
 
+mod entries;
 mod nsg;
 mod numbers;
 mod ports;
@@ -11,22 +12,21 @@ mod tags;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use entries::{Entry, Hop, Origin, entries, rivals, standing_routes, table_of};
 pub use numbers::{Names, PortNumbers, RuleName};
 pub use ports::{PortKindName, PortSpec};
-pub(crate) use routes::system_routes;
 pub(crate) use tags::{Tags, VnetTags, prefixes};
 
 use crate::catalog::Catalog;
-use crate::model::{Model, NatGateway, NetworkInterface, Subnet as ModelSubnet};
+use crate::model::{GATEWAY_SUBNET, Model, NatGateway, NetworkInterface, Subnet as ModelSubnet};
 use nsg::Groups;
 use postern_dataplane::policy::{
-    Epoch, Nic, Port, PortId, PortKind, PublicAddress, PublicSource, RouteTable, ServiceAddress,
+    Epoch, Gateway, Nic, Port, PortId, PortKind, PublicAddress, PublicSource, ServiceAddress,
     Settings, SharedSource, Snapshot, SourceId, Subnet, SubnetIndex, Vnet, VnetIndex,
 };
-use routes::Endpoints;
+use routes::{Endpoints, Places, Routes};
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -91,9 +91,11 @@ pub fn compile(
         .iter()
         .map(|port| (port.name.as_str(), port.id))
         .collect();
+    let places = Places::new(model, &ids);
     let mut compiler = Compiler {
         model,
         numbers,
+        routes: Routes::new(model, catalog, places),
         ids,
         groups: Groups::new(model, catalog),
         endpoints: Endpoints::new(catalog),
@@ -138,6 +140,7 @@ struct Compiler<'m, 'n> {
     numbers: &'n mut PortNumbers,
     ids: HashMap<&'n str, PortId>,
     groups: Groups<'m>,
+    routes: Routes<'m>,
     endpoints: Endpoints<'m>,
     /// Indices of subnets by the names of network and subnet.
     subnets: HashMap<(&'m str, &'m str), (VnetIndex, SubnetIndex)>,
@@ -187,7 +190,6 @@ impl<'m> Compiler<'m, '_> {
                 flow_timeout: vnet.flow_timeout,
                 ..Vnet::default()
             });
-            let routes = Arc::new(RouteTable::new(system_routes(vnet)));
             for subnet in &vnet.subnets {
                 let subnet_index = SubnetIndex(index("subnets", self.snapshot.subnets.len())?);
                 let names = (vnet.name.as_str(), subnet.name.as_str());
@@ -195,10 +197,12 @@ impl<'m> Compiler<'m, '_> {
                 let nsg = self
                     .groups
                     .get(subnet.nsg.as_ref(), vnet, subnet, self.numbers)?;
+                let tables = self.routes.get(at, vnet, subnet)?;
                 self.snapshot.subnets.push(Subnet {
                     vnet: vnet_index,
                     nsg,
-                    routes: Arc::clone(&routes),
+                    routes: tables.routes,
+                    rivals: tables.rivals,
                     endpoints: self.endpoints.get(vnet, subnet),
                 });
             }
@@ -219,6 +223,10 @@ impl<'m> Compiler<'m, '_> {
             self.snapshot.internet = Some(port);
             kinds.insert(port, PortKind::Internet);
         }
+        for gateway in &self.model.gateways {
+            let port = self.port(&ports::gateway_name(&gateway.name))?;
+            kinds.insert(port, PortKind::Gateway(self.gateway(&gateway.vnet)?));
+        }
         for service in &self.model.services {
             let port = self.port(&ports::service_name(service))?;
             let place = ServiceAddress {
@@ -236,6 +244,21 @@ impl<'m> Compiler<'m, '_> {
             .get(name)
             .copied()
             .ok_or_else(|| missing("port", name))
+    }
+
+    fn gateway(&self, vnet: &str) -> Result<Gateway, CompileError> {
+        let is_own = |other: &crate::model::VirtualNetwork| other.name.eq_ignore_ascii_case(vnet);
+        let at = self.model.vnets.iter().position(is_own);
+        let at = at.ok_or_else(|| missing("virtualNetwork", vnet))?;
+        let network = self.model.vnets.get(at);
+        let network = network.ok_or_else(|| missing("virtualNetwork", vnet))?;
+        let routes = self
+            .routes
+            .of_gateway(at, network, network.subnet(GATEWAY_SUBNET))?;
+        Ok(Gateway {
+            vnet: VnetIndex(index("virtual networks", at)?),
+            routes,
+        })
     }
 
     fn nic(&mut self, nic: &NetworkInterface, port: PortId) -> Result<Nic, CompileError> {

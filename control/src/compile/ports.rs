@@ -17,6 +17,8 @@ pub enum PortKindName {
     Nic,
     /// The public side.
     Internet,
+    /// The on-premises side of a virtual network.
+    Gateway,
     /// Where service addresses live.
     Service,
 }
@@ -26,6 +28,7 @@ impl fmt::Display for PortKindName {
         f.write_str(match self {
             Self::Nic => "nic",
             Self::Internet => "internet",
+            Self::Gateway => "gateway",
             Self::Service => "service",
         })
     }
@@ -36,7 +39,7 @@ impl fmt::Display for PortKindName {
 pub struct PortSpec {
     /// The number of the port.
     pub id: PortId,
-    /// Its name: `nic/NAME`, `internet` or `service/NAMESPACE`.
+    /// Its name: `nic/NAME`, `internet`, `gateway/NAME` or `service/NAMESPACE`.
     pub name: String,
     /// What it is.
     pub kind: PortKindName,
@@ -60,6 +63,11 @@ pub(super) const INTERNET: &str = "internet";
 /// Returns the name of the port of a NIC.
 pub(super) fn nic_name(nic: &str) -> String {
     format!("nic/{nic}")
+}
+
+/// Returns the name of the port of a gateway.
+pub(super) fn gateway_name(gateway: &str) -> String {
+    format!("gateway/{gateway}")
 }
 
 /// Returns the name of the port of a service: one for each namespace.
@@ -93,6 +101,16 @@ pub(super) fn specs(
         port.addresses.clone_from(&internet.addresses);
         let services = model.services.iter().map(|service| service.address);
         port.routes = hosts(model.public_addresses().into_iter().chain(services));
+        specs.push(port);
+    }
+    for gateway in &model.gateways {
+        let vnet = model
+            .vnet(&gateway.vnet)
+            .ok_or_else(|| missing("virtualNetwork", &gateway.vnet))?;
+        let name = gateway_name(&gateway.name);
+        let mut port = spec(name, PortKindName::Gateway, &gateway.device);
+        port.addresses.clone_from(&gateway.addresses);
+        port.routes.clone_from(&vnet.address_prefixes);
         specs.push(port);
     }
     let first_service = specs.len();

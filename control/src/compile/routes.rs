@@ -1,27 +1,177 @@
-//! Routes that the platform gives every subnet, and the prefixes of its endpoints.
+//! The route tables of the packet path, and the prefixes of endpoints.
 
+use super::entries::{Entry, Hop, Origin, entries, rivals, standing_routes, table_of};
+use super::{CompileError, index, ports};
 use crate::catalog::{Catalog, Locations};
-use crate::model::{Subnet, UNROUTED, VirtualNetwork};
+use crate::model::{Model, Subnet, VirtualNetwork};
 use ipnet::Ipv4Net;
-use postern_dataplane::policy::{Endpoint, EndpointTable, NextHop, Route};
+use postern_dataplane::policy::{
+    Appliance, Endpoint, EndpointTable, NextHop, Peer, PortId, Route, RouteTable, Standing,
+    VnetIndex,
+};
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-/// Returns the system routes of every subnet of a network: its ranges, the Internet, and the
-/// private blocks that lead nowhere.
-///
-/// A block that the network has as a range, or holds inside of one, is not unrouted; a range inside
-/// of a block stands beside it, and the longer prefix decides.
-pub(crate) fn system_routes(vnet: &VirtualNetwork) -> Vec<Route> {
-    let local = vnet.address_prefixes.iter().copied();
-    let covered = |block: &&Ipv4Net| vnet.address_prefixes.iter().any(|own| own.contains(*block));
-    let nowhere = UNROUTED.iter().filter(|block| !covered(block)).copied();
-    let route = |next_hop| move |prefix| Route { prefix, next_hop };
-    local
-        .map(route(NextHop::VnetLocal))
-        .chain([Ipv4Net::default()].map(route(NextHop::Internet)))
-        .chain(nowhere.map(route(NextHop::None)))
-        .collect()
+/// Where next hops are.
+pub(super) struct Places {
+    /// NICs that forward, by the position of their network and their address.
+    appliances: HashMap<(usize, Ipv4Addr), PortId>,
+    /// Gateways, by the position of their network.
+    gateways: HashMap<usize, PortId>,
+}
+
+impl Places {
+    pub(super) fn new(model: &Model, ids: &HashMap<&str, PortId>) -> Self {
+        let at = |name: &str| {
+            let mut vnets = model.vnets.iter();
+            vnets.position(|vnet| vnet.name.eq_ignore_ascii_case(name))
+        };
+        let nics = model.nics.iter().filter(|nic| nic.ip_forwarding);
+        let gateways = model.gateways.iter();
+        Self {
+            appliances: nics
+                .filter_map(|nic| {
+                    let port = ids.get(ports::nic_name(&nic.name).as_str())?;
+                    Some(((at(&nic.vnet)?, nic.private_address), *port))
+                })
+                .collect(),
+            gateways: gateways
+                .filter_map(|gateway| {
+                    let port = ids.get(ports::gateway_name(&gateway.name).as_str())?;
+                    Some((at(&gateway.vnet)?, *port))
+                })
+                .collect(),
+        }
+    }
+}
+
+/// The tables of a subnet.
+#[derive(Clone)]
+pub(super) struct Tables {
+    pub(super) routes: Arc<RouteTable>,
+    pub(super) rivals: Arc<RouteTable>,
+}
+
+/// Builds route tables; subnets of a network with the same user routes share them.
+pub(super) struct Routes<'m> {
+    model: &'m Model,
+    catalog: &'m Catalog,
+    places: Places,
+    tables: HashMap<(usize, Option<&'m str>), Tables>,
+}
+
+impl<'m> Routes<'m> {
+    pub(super) fn new(model: &'m Model, catalog: &'m Catalog, places: Places) -> Self {
+        Self {
+            model,
+            catalog,
+            places,
+            tables: HashMap::new(),
+        }
+    }
+
+    /// Returns the tables of a subnet of the network at position `at`.
+    pub(super) fn get(
+        &mut self,
+        at: usize,
+        vnet: &'m VirtualNetwork,
+        subnet: &Subnet,
+    ) -> Result<Tables, CompileError> {
+        let table = table_of(self.model, subnet)?;
+        let key = (at, table.map(|table| table.name.as_str()));
+        if let Some(done) = self.tables.get(&key) {
+            return Ok(done.clone());
+        }
+        let entries = entries(self.model, self.catalog, vnet, table)?;
+        let standing = standing_routes(&entries).into_iter();
+        let routes = standing.map(|(prefix, place)| (prefix, place, Standing::default()));
+        let rivals = rivals(&entries, self.model.settings.vse_precedence);
+        let done = Tables {
+            routes: self.table(at, vnet, &entries, routes)?,
+            rivals: self.table(at, vnet, &entries, rivals.into_iter())?,
+        };
+        self.tables.insert(key, done.clone());
+        Ok(done)
+    }
+
+    /// Returns the routes of what comes in by the gateway of a network: those into the network, and
+    /// those of users. It is no way to peers, the Internet or endpoints.
+    pub(super) fn of_gateway(
+        &self,
+        at: usize,
+        vnet: &'m VirtualNetwork,
+        subnet: Option<&Subnet>,
+    ) -> Result<Arc<RouteTable>, CompileError> {
+        let table = match subnet {
+            Some(subnet) => table_of(self.model, subnet)?,
+            None => None,
+        };
+        let mut entries = entries(self.model, self.catalog, vnet, table)?;
+        entries.retain(|entry| entry.origin == Origin::User || matches!(entry.hop, Hop::VnetLocal));
+        let standing = standing_routes(&entries).into_iter();
+        let routes = standing.map(|(prefix, place)| (prefix, place, Standing::default()));
+        self.table(at, vnet, &entries, routes)
+    }
+
+    fn table(
+        &self,
+        at: usize,
+        vnet: &'m VirtualNetwork,
+        entries: &[Entry<'_>],
+        standing: impl Iterator<Item = (Ipv4Net, usize, Standing)>,
+    ) -> Result<Arc<RouteTable>, CompileError> {
+        let hops: Vec<NextHop> = entries
+            .iter()
+            .map(|entry| self.next_hop(at, vnet, entry.hop))
+            .collect::<Result<_, _>>()?;
+        let routes = standing.filter_map(|(prefix, place, standing)| {
+            Some(Route {
+                prefix,
+                next_hop: *hops.get(place)?,
+                standing,
+            })
+        });
+        Ok(Arc::new(RouteTable::new(routes.collect())))
+    }
+
+    fn next_hop(
+        &self,
+        at: usize,
+        vnet: &'m VirtualNetwork,
+        hop: Hop<'_>,
+    ) -> Result<NextHop, CompileError> {
+        Ok(match hop {
+            Hop::VnetLocal => NextHop::VnetLocal,
+            Hop::Internet => NextHop::Internet,
+            Hop::None => NextHop::None,
+            Hop::Peering(peer) => NextHop::VnetPeering(Peer {
+                vnet: VnetIndex(index("virtual networks", peer.index)?),
+                takes_forwarded: peer.takes_forwarded,
+            }),
+            Hop::Gateway => NextHop::VirtualNetworkGateway(self.places.gateways.get(&at).copied()),
+            Hop::Appliance(address) => NextHop::VirtualAppliance(self.appliance(at, vnet, address)),
+        })
+    }
+
+    /// Returns the NIC that forwards and has the address, in the network or in a peered one.
+    fn appliance(
+        &self,
+        at: usize,
+        vnet: &'m VirtualNetwork,
+        address: Ipv4Addr,
+    ) -> Option<Appliance> {
+        let own = std::iter::once((at, true));
+        let peers = self.model.peers(vnet);
+        let mut places = own.chain(peers.map(|peer| (peer.index, peer.takes_forwarded)));
+        places.find_map(|(place, takes_forwarded)| {
+            let port = *self.places.appliances.get(&(place, address))?;
+            Some(Appliance {
+                port,
+                takes_forwarded,
+            })
+        })
+    }
 }
 
 /// What an endpoint table is made of: equal keys mean equal tables.
@@ -65,62 +215,5 @@ impl<'c> Endpoints<'c> {
             Arc::new(EndpointTable::new(endpoints.collect()))
         };
         Arc::clone(self.tables.entry(key).or_insert_with(build))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalog::Location;
-
-    /// System routes of a network with this address space, as text.
-    fn routes(space: &[&str]) -> Vec<String> {
-        let vnet = VirtualNetwork {
-            name: "v".into(),
-            location: Location::new("eastus"),
-            address_prefixes: space.iter().map(|prefix| prefix.parse().unwrap()).collect(),
-            flow_timeout: None,
-            subnets: Vec::new(),
-        };
-        let text = |route: &Route| {
-            let next_hop = match route.next_hop {
-                NextHop::VnetLocal => "local",
-                NextHop::Internet => "internet",
-                NextHop::None => "none",
-            };
-            format!("{} {next_hop}", route.prefix)
-        };
-        system_routes(&vnet).iter().map(text).collect()
-    }
-
-    #[test]
-    fn a_range_inside_a_reserved_block_stands_beside_it() {
-        assert_eq!(
-            routes(&["10.0.0.0/16", "172.16.0.0/24"]),
-            [
-                "10.0.0.0/16 local",
-                "172.16.0.0/24 local",
-                "0.0.0.0/0 internet",
-                "10.0.0.0/8 none",
-                "172.16.0.0/12 none",
-                "192.168.0.0/16 none",
-                "100.64.0.0/10 none",
-            ]
-        );
-    }
-
-    #[test]
-    fn a_range_equal_to_or_around_a_reserved_block_replaces_it() {
-        let rest = [
-            "0.0.0.0/0 internet",
-            "172.16.0.0/12 none",
-            "192.168.0.0/16 none",
-            "100.64.0.0/10 none",
-        ];
-        for space in ["10.0.0.0/8", "10.0.0.0/7"] {
-            let mut wanted = vec![format!("{space} local")];
-            wanted.extend(rest.iter().map(ToString::to_string));
-            assert_eq!(routes(&[space]), wanted);
-        }
     }
 }

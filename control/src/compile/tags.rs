@@ -1,7 +1,9 @@
 //! What tags stand for, as addresses.
 
 use crate::catalog::Catalog;
-use crate::model::{Model, NOT_PUBLIC, PLATFORM, Peer, RuleTag, Subnet, VirtualNetwork};
+use crate::model::{
+    Destination, Gateway, Model, NOT_PUBLIC, PLATFORM, Peer, RuleTag, Subnet, VirtualNetwork,
+};
 use ipnet::{Ipv4Net, Ipv4Subnets};
 use postern_dataplane::policy::AddrSet;
 use std::collections::HashMap;
@@ -26,14 +28,37 @@ pub(crate) struct VnetTags {
     groups: HashMap<String, AddrSet>,
 }
 
-/// Returns the prefixes that routes of a subnet add to `VirtualNetwork` there: those that its user
-/// routes have.
-pub(super) fn routed_prefixes(model: &Model, _: &VirtualNetwork, _: &Subnet) -> Vec<Ipv4Net> {
-    let routed: Vec<Ipv4Net> = Vec::new();
+/// Returns the prefixes that routes of a subnet add to `VirtualNetwork` there: ranges of peered
+/// networks, what gateways reach, and those that its user routes have (reference section 4.4).
+/// Routes by service tag add nothing: their prefixes stay in the tag.
+pub(super) fn routed_prefixes(
+    model: &Model,
+    vnet: &VirtualNetwork,
+    subnet: &Subnet,
+) -> Vec<Ipv4Net> {
+    let peers = model
+        .peers(vnet)
+        .flat_map(|peer| peer.vnet.address_prefixes.iter().copied());
+    let is_own = |gateway: &&Gateway| gateway.vnet.eq_ignore_ascii_case(&vnet.name);
+    let gateways = model.gateways.iter().filter(is_own);
+    let behind = gateways.flat_map(|gateway| gateway.address_prefixes.iter().copied());
+    let table = subnet
+        .route_table
+        .as_ref()
+        .and_then(|name| model.route_table(name));
+    let routes = table.into_iter().flat_map(|table| &table.routes);
+    let of_users = routes.filter_map(|route| match &route.destination {
+        Destination::Prefix(prefix) => Some(*prefix),
+        Destination::Tag(_) => None,
+    });
     let is_taken = |prefix: &Ipv4Net| {
         prefix.prefix_len() > 0 || model.settings.vnet_tag_includes_default_route
     };
-    routed.into_iter().filter(is_taken).collect()
+    peers
+        .chain(behind)
+        .chain(of_users)
+        .filter(is_taken)
+        .collect()
 }
 
 impl VnetTags {

@@ -4,7 +4,7 @@ use crate::model::{NamespaceRef, Peer, RuleTag};
 use ipnet::Ipv4Net;
 use postern_dataplane::policy::{Access, Direction, NextHop, RuleId, ServiceId, Tuple};
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::bundled().unwrap());
 
@@ -361,6 +361,7 @@ fn vnet_tags(space: &[&str]) -> VnetTags {
         address_prefixes: space.iter().map(|prefix| net(prefix)).collect(),
         flow_timeout: None,
         subnets: Vec::new(),
+        peerings: Vec::new(),
     };
     VnetTags::with_routed(&Model::default(), &vnet, &[])
 }

@@ -4,7 +4,7 @@ use super::network::VNET_KEYS;
 use super::problem::Problem;
 use super::rules::NSG_KEYS;
 use super::section::{Errors, Section};
-use super::{device, groups, resources, rules, settings};
+use super::{device, groups, resources, routing, rules, settings};
 use crate::catalog::{Catalog, Location};
 use crate::model::{Model, NOT_PUBLIC, NamespaceRef};
 use ipnet::Ipv4Net;
@@ -20,7 +20,9 @@ const ROOT_KEYS: &[&str] = &[
     "internet",
     "defaultOutbound",
     "natGateway",
+    "routeTable",
     "virtualNetwork",
+    "gateway",
     "networkInterface",
     "applicationSecurityGroup",
     "networkSecurityGroup",
@@ -62,6 +64,7 @@ pub(super) struct Declared {
     pub(super) nsgs: Vec<String>,
     pub(super) asgs: Vec<String>,
     pub(super) gateways: Vec<String>,
+    pub(super) route_tables: Vec<String>,
     pub(super) vnets: Vec<String>,
     /// Names of subnets by the name of their network.
     pub(super) subnets: HashMap<String, Vec<String>>,
@@ -105,11 +108,8 @@ impl<'f> Loader<'f> {
         };
         self.model.settings = settings::settings(&root);
         self.model.timers = settings::timers(&root);
-        let mut names = Claims::default();
-        for section in root.sections("virtualNetwork", VNET_KEYS) {
-            let vnet = self.vnet(&section, &mut names);
-            self.model.vnets.extend(vnet);
-        }
+        self.route_tables(&root);
+        self.vnets(&root);
         self.security(&root);
         self.internet(&root);
         self.default_outbound(&root);
@@ -122,6 +122,11 @@ impl<'f> Loader<'f> {
         for section in root.sections("networkInterface", resources::NIC_KEYS) {
             let nic = self.nic(&section, &mut names);
             self.model.nics.extend(nic);
+        }
+        let (mut names, mut networks) = (Claims::default(), Claims::default());
+        for section in root.sections("gateway", routing::VNET_GATEWAY_KEYS) {
+            let gateway = self.vnet_gateway(&section, &mut names, &mut networks);
+            self.model.gateways.extend(gateway);
         }
         let (mut names, mut devices) = (Claims::default(), device::Shared::default());
         for section in root.sections("service", resources::SERVICE_KEYS) {
@@ -151,6 +156,19 @@ impl<'f> Loader<'f> {
             let nsg = rules::nsg(&section, &mut names, known);
             self.model.nsgs.extend(nsg);
         }
+    }
+
+    /// Reads the networks, then holds their peerings against each other.
+    fn vnets(&mut self, root: &Section<'_>) {
+        let (mut names, mut links) = (Claims::default(), Vec::new());
+        for section in root.sections("virtualNetwork", VNET_KEYS) {
+            let Some(mut vnet) = self.vnet(&section, &mut names) else {
+                continue;
+            };
+            vnet.peerings = self.peerings(&section, &vnet, &mut links);
+            self.model.vnets.push(vnet);
+        }
+        self.check_peerings(&links);
     }
 
     /// Returns the region of a resource: its own, else that of the file.
@@ -271,6 +289,7 @@ fn declared(table: &Table) -> Declared {
         nsgs: names("networkSecurityGroup"),
         asgs: names("applicationSecurityGroup"),
         gateways: names("natGateway"),
+        route_tables: names("routeTable"),
         vnets: names("virtualNetwork"),
         subnets: subnets.collect(),
     }

@@ -11,6 +11,7 @@ mod loader;
 mod network;
 mod problem;
 mod resources;
+mod routing;
 mod rules;
 mod section;
 mod settings;

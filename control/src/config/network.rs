@@ -14,6 +14,7 @@ pub(super) const VNET_KEYS: &[&str] = &[
     "addressPrefixes",
     "flowTimeoutInMinutes",
     "subnet",
+    "peering",
 ];
 
 const SUBNET_KEYS: &[&str] = &[
@@ -21,6 +22,7 @@ const SUBNET_KEYS: &[&str] = &[
     "addressPrefix",
     "serviceEndpoints",
     "networkSecurityGroup",
+    "routeTable",
     "natGateway",
     "defaultOutboundAccess",
 ];
@@ -74,6 +76,7 @@ impl Loader<'_> {
                 .into_iter()
                 .map(|subnet| subnet.value)
                 .collect(),
+            peerings: Vec::new(),
         })
     }
 
@@ -118,12 +121,14 @@ impl Loader<'_> {
         let service_endpoints = self.endpoints(section, parent.location.as_ref());
         let nsg = Self::reference(section, nsg, nsg, nsgs);
         let nat_gateway = Self::reference(section, gateway, gateway, gateways);
+        let route_table = self.subnet_routes(section, name.as_deref().unwrap_or_default());
         let default_outbound_access = section.flag("defaultOutboundAccess", true);
         Some(Subnet {
             name: name?,
             prefix: prefix?,
             service_endpoints,
             nsg,
+            route_table,
             nat_gateway,
             default_outbound_access,
         })

@@ -280,4 +280,58 @@ pub enum Problem {
         /// The other value.
         value: String,
     },
+    /// A route's destination is neither a prefix nor a tag.
+    #[error(
+        "neither a prefix nor a service tag of {catalog}; accepted: an IPv4 prefix such as \
+         0.0.0.0/0, or a tag such as {similar}"
+    )]
+    UnknownDestination {
+        /// The service-tag file.
+        catalog: String,
+        /// Tags whose names resemble it.
+        similar: String,
+    },
+    /// Another route of the table has the destination.
+    #[error("{0} has the same destination; accepted: one route for a destination and table")]
+    DuplicateDestination(String),
+    /// Only the platform makes routes of this type.
+    #[error("only the platform makes routes of this type; accepted: {0}")]
+    PlatformNextHop(Accepted),
+    /// A next hop that is no appliance has an address.
+    #[error(
+        "only a route whose nextHopType is \"VirtualAppliance\" has one; accepted: no \
+         nextHopIpAddress"
+    )]
+    NextHopForbidden,
+    /// A table has too many routes with tags.
+    #[error("{0} routes with service tags are too many; accepted: at most {1}")]
+    TooManyTagRoutes(usize, usize),
+    /// The gateway's subnet would not learn the gateway's routes.
+    #[error(
+        "the table has disableBgpRoutePropagation, which the subnet of a gateway must not have; \
+         accepted: a route table without it"
+    )]
+    GatewayCutOff,
+    /// A network has another gateway.
+    #[error("{0} has a gateway for the network; accepted: one gateway for a virtual network")]
+    SecondGateway(String),
+    /// A network is peered with itself.
+    #[error("a virtual network cannot be peered with itself; accepted: another virtual network")]
+    PeeredWithItself,
+    /// Another peering leads to the same network.
+    #[error("{0} leads there too; accepted: one peering for a remote network")]
+    DuplicatePeering(String),
+    /// The address spaces of networks meet that a peering would join.
+    #[error(
+        "{remote} and {other} cannot be peered because their address spaces overlap \
+         ({prefixes}); accepted: networks whose prefixes do not meet"
+    )]
+    PeeringOverlap {
+        /// The remote network.
+        remote: String,
+        /// The network itself, or another peer of it.
+        other: String,
+        /// The prefixes that meet.
+        prefixes: String,
+    },
 }

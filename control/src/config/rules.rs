@@ -272,7 +272,7 @@ fn read_peer(text: &str, catalog: &Catalog) -> Result<Peer, Problem> {
 }
 
 /// Returns some tags whose names begin as `text` does, else the global ones.
-fn similar(text: &str, catalog: &Catalog) -> String {
+pub(super) fn similar(text: &str, catalog: &Catalog) -> String {
     const SHOWN: usize = 12;
     let base = text.split('.').next().unwrap_or_default();
     let children: Vec<_> = catalog

@@ -2,13 +2,14 @@
 
 use super::problem::Problem;
 use super::section::Section;
-use crate::model::Settings;
+use crate::model::{Settings, VsePrecedence};
 use postern_dataplane::policy::{CloseMode, Timers};
 use std::time::Duration;
 
 const SETTINGS_KEYS: &[&str] = &[
     "closeMode",
     "reevaluateOnChange",
+    "vsePrecedence",
     "sharedSnatIcmp",
     "sharedSnatFragments",
     "vnetTagIncludesDefaultRoute",
@@ -45,6 +46,10 @@ pub(super) fn settings(root: &Section<'_>) -> Settings {
     let modes = [("rst", CloseMode::Rst), ("silent", CloseMode::Silent)];
     if let Some(mode) = section.choice("closeMode", &modes, "\"rst\" or \"silent\"") {
         settings.close_mode = mode;
+    }
+    let accepted = "\"strict\", \"tie\" or \"observed\"";
+    if let Some(rule) = section.choice("vsePrecedence", &VsePrecedence::ALL, accepted) {
+        settings.vse_precedence = rule;
     }
     let flag = |key, flag: &mut bool| *flag = section.flag(key, *flag);
     flag("reevaluateOnChange", &mut settings.reevaluate_on_change);

@@ -33,7 +33,16 @@ fn the_answer_has_azures_shape() {
         .collect();
     assert_eq!(
         hops,
-        ["VnetLocal", "Internet", "None", "None", "None", "None"]
+        [
+            "VnetLocal",
+            "VNetPeering",
+            "VirtualNetworkGateway",
+            "Internet",
+            "None",
+            "None",
+            "None",
+            "None"
+        ]
     );
 }
 
@@ -49,12 +58,13 @@ fn each_endpoint_is_one_row_in_descending_order_after_the_others() {
     let is_endpoint = |row: &&EffectiveRoute| row.next_hop_type == "VirtualNetworkServiceEndpoint";
     let rows: Vec<_> = routes.value.iter().filter(is_endpoint).collect();
     assert_eq!(rows.len(), 2);
-    assert_eq!(routes.value.len(), 8);
-    assert_eq!(routes.value[6..], [rows[0].clone(), rows[1].clone()]);
+    assert_eq!(routes.value.len(), 11);
+    assert_eq!(routes.value[8].name.as_deref(), Some("partner"));
+    assert_eq!(routes.value[9..], [rows[0].clone(), rows[1].clone()]);
     for row in rows {
         assert!(row.address_prefix.iter().rev().is_sorted());
     }
-    let storage = &routes.value[6].address_prefix;
+    let storage = &routes.value[9].address_prefix;
     assert_eq!(storage.len(), 32);
     assert!(
         storage.contains(&"20.60.16.0/24".parse().unwrap()),

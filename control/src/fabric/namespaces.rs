@@ -64,10 +64,13 @@ fn check(
         .map(|internet| ("internet".to_owned(), &internet.device));
     let nics = model.nics.iter().enumerate();
     let nics = nics.map(|(at, nic)| (format!("networkInterface[{at}]"), &nic.device));
+    let gateways = model.gateways.iter().enumerate();
+    let gateways = gateways.map(|(at, gateway)| (format!("gateway[{at}]"), &gateway.device));
     let services = model.services.iter().enumerate();
     let services = services.map(|(at, service)| (format!("service[{at}]"), &service.device));
     let errors: Vec<_> = internet
         .chain(nics)
+        .chain(gateways)
         .chain(services)
         .filter(|(_, device)| is_wanted(&device.namespace))
         .filter_map(|(key, device)| {

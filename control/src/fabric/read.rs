@@ -337,6 +337,9 @@ fn rule_name(rule: RuleId, names: &Names) -> String {
 fn route_name(route: RouteKind) -> &'static str {
     match route {
         RouteKind::VnetLocal => "VnetLocal",
+        RouteKind::VnetPeering => "VnetPeering",
+        RouteKind::VirtualAppliance => "VirtualAppliance",
+        RouteKind::VirtualNetworkGateway => "VirtualNetworkGateway",
         RouteKind::Internet => "Internet",
         RouteKind::ServiceEndpoint => "ServiceEndpoint",
         RouteKind::Inbound => "Inbound",

@@ -272,7 +272,8 @@ pub struct FlowRow {
     pub translated_source: String,
     /// The destination as the responder sees it.
     pub translated_destination: String,
-    /// `VnetLocal`, `Internet`, `ServiceEndpoint` or `Inbound`.
+    /// `VnetLocal`, `VnetPeering`, `VirtualAppliance`, `VirtualNetworkGateway`, `Internet`,
+    /// `ServiceEndpoint` or `Inbound`.
     pub route: String,
     /// The service, on an endpoint's route.
     pub service: Option<String>,

@@ -156,6 +156,7 @@ fn items(model: &Model) -> Vec<Item> {
         ],
     }));
     nsgs(model, &mut items);
+    route_tables(model, &mut items);
     networks(model, &mut items);
     nics(model, &mut items);
     items.extend(model.services.iter().map(|service| Item {
@@ -185,6 +186,7 @@ fn settings(model: &Model) -> Item {
             "reevaluateOnChange",
             settings.reevaluate_on_change.to_string(),
         ),
+        ("vsePrecedence", settings.vse_precedence.to_string()),
         ("sharedSnatIcmp", settings.shared_snat_icmp.to_string()),
         (
             "sharedSnatFragments",
@@ -257,6 +259,27 @@ fn nsgs(model: &Model, items: &mut Vec<Item>) {
     }
 }
 
+fn route_tables(model: &Model, items: &mut Vec<Item>) {
+    for table in &model.route_tables {
+        items.push(Item {
+            kind: "routeTable",
+            name: table.name.clone(),
+            values: vec![(
+                "disableBgpRoutePropagation",
+                table.disable_bgp_route_propagation.to_string(),
+            )],
+        });
+        items.extend(table.routes.iter().map(|route| Item {
+            kind: "route",
+            name: format!("{}/{}", table.name, route.name),
+            values: vec![
+                ("addressPrefix", route.destination.to_string()),
+                ("nextHop", route.next_hop.to_string()),
+            ],
+        }));
+    }
+}
+
 fn networks(model: &Model, items: &mut Vec<Item>) {
     for vnet in &model.vnets {
         items.push(Item {
@@ -273,6 +296,14 @@ fn networks(model: &Model, items: &mut Vec<Item>) {
                 ),
             ],
         });
+        items.extend(vnet.peerings.iter().map(|peering| Item {
+            kind: "peering",
+            name: format!("{}/{}", vnet.name, peering.remote),
+            values: vec![(
+                "allowForwardedTraffic",
+                peering.allow_forwarded_traffic.to_string(),
+            )],
+        }));
         items.extend(vnet.subnets.iter().map(|subnet| Item {
             kind: "subnet",
             name: format!("{}/{}", vnet.name, subnet.name),
@@ -283,6 +314,7 @@ fn networks(model: &Model, items: &mut Vec<Item>) {
                     "networkSecurityGroup",
                     subnet.nsg.clone().unwrap_or_default(),
                 ),
+                ("routeTable", subnet.route_table.clone().unwrap_or_default()),
                 ("natGateway", subnet.nat_gateway.clone().unwrap_or_default()),
                 (
                     "defaultOutboundAccess",
@@ -294,6 +326,18 @@ fn networks(model: &Model, items: &mut Vec<Item>) {
 }
 
 fn nics(model: &Model, items: &mut Vec<Item>) {
+    items.extend(model.gateways.iter().map(|gateway| Item {
+        kind: "gateway",
+        name: gateway.name.clone(),
+        values: with_device(
+            vec![
+                ("virtualNetwork", gateway.vnet.clone()),
+                ("addressPrefixes", set(&gateway.address_prefixes)),
+                ("addresses", list(&gateway.addresses)),
+            ],
+            &gateway.device,
+        ),
+    }));
     items.extend(model.nics.iter().map(|nic| Item {
         kind: "networkInterface",
         name: nic.name.clone(),

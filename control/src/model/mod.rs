@@ -9,6 +9,7 @@ mod blocks;
 mod diff;
 mod edit;
 mod namespace;
+mod routing;
 mod rules;
 mod supply;
 #[cfg(test)]
@@ -19,6 +20,10 @@ pub use diff::{Action, Change};
 pub use edit::ModelError;
 pub(crate) use edit::in_catalogue_order;
 pub use namespace::{NamespaceRef, NotANamespace};
+pub use routing::{
+    Destination, GATEWAY_SUBNET, Gateway, Peer as NetworkPeer, Peering, PeeringState, RouteTable,
+    UserNextHop, UserRoute, VsePrecedence,
+};
 pub use rules::{
     ApplicationSecurityGroup, NetworkSecurityGroup, Peer, Ports, RuleProtocol, RuleTag,
     SecurityRule, access_name, default_rules, direction_name,
@@ -47,6 +52,10 @@ pub struct Model {
     pub default_outbound: Option<Ipv4Addr>,
     /// NAT gateways.
     pub nat_gateways: Vec<NatGateway>,
+    /// Route tables.
+    pub route_tables: Vec<RouteTable>,
+    /// Gateways to the on-premises side.
+    pub gateways: Vec<Gateway>,
     /// Virtual networks.
     pub vnets: Vec<VirtualNetwork>,
     /// Network interfaces.
@@ -66,6 +75,8 @@ pub struct Settings {
     pub close_mode: CloseMode,
     /// Whether NSG edits act on live flows too.
     pub reevaluate_on_change: bool,
+    /// Which of a service endpoint and a user's route decides.
+    pub vse_precedence: VsePrecedence,
     /// Whether shared public sources translate ICMP echo.
     pub shared_snat_icmp: bool,
     /// Whether shared public sources translate fragments.
@@ -83,6 +94,7 @@ impl Default for Settings {
         Self {
             close_mode: CloseMode::default(),
             reevaluate_on_change: false,
+            vse_precedence: VsePrecedence::default(),
             shared_snat_icmp: false,
             shared_snat_fragments: false,
             vnet_tag_includes_default_route: true,
@@ -146,6 +158,8 @@ pub struct VirtualNetwork {
     pub flow_timeout: Option<Duration>,
     /// Its subnets.
     pub subnets: Vec<Subnet>,
+    /// Its sides of peerings with other networks.
+    pub peerings: Vec<Peering>,
 }
 
 /// A subnet.
@@ -159,6 +173,8 @@ pub struct Subnet {
     pub service_endpoints: Vec<&'static Service>,
     /// The NSG of all its NICs.
     pub nsg: Option<String>,
+    /// The route table of all its NICs.
+    pub route_table: Option<String>,
     /// The NAT gateway of all its NICs.
     pub nat_gateway: Option<String>,
     /// Whether its NICs may use the default outbound source.

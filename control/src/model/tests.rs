@@ -193,6 +193,36 @@ fn each_kind_of_change_is_named_with_both_values() {
             "change securityRule nsg1/allow-ssh destinationPorts: 22 -> 22-23",
         ),
         (
+            "vsePrecedence = \"strict\"",
+            "vsePrecedence = \"tie\"",
+            "change settings vsePrecedence: strict -> tie",
+        ),
+        (
+            "nextHopIpAddress = \"10.0.2.5\"",
+            "nextHopIpAddress = \"10.0.2.6\"",
+            "change route rt1/partner nextHop: VirtualAppliance 10.0.2.5 -> VirtualAppliance 10.0.2.6",
+        ),
+        (
+            "# disableBgpRoutePropagation = false",
+            "disableBgpRoutePropagation = true",
+            "change routeTable rt1 disableBgpRoutePropagation: false -> true",
+        ),
+        (
+            "# allowForwardedTraffic = false",
+            "allowForwardedTraffic = true",
+            "change peering VNet1/VNet2 allowForwardedTraffic: false -> true",
+        ),
+        (
+            "[\"192.168.0.0/16\"]",
+            "[\"192.168.0.0/17\"]",
+            "change gateway vpn1 addressPrefixes: [192.168.0.0/16] -> [192.168.0.0/17]",
+        ),
+        (
+            "routeTable = \"rt1\"",
+            "",
+            "change subnet VNet1/subnet1 routeTable: rt1 -> none",
+        ),
+        (
             "20.60.16.5",
             "20.60.16.6",
             "change service contoso address: 20.60.16.5 -> 20.60.16.6",

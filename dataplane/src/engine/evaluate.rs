@@ -5,8 +5,8 @@
 
 use crate::flow::{RouteKind, SourceKind};
 use crate::policy::{
-    Access, Direction, NextHop, Nic, Nsg, PortId, PortKind, PublicAddress, PublicSource, RuleId,
-    ServiceId, Snapshot, SourceId, Subnet, Tuple,
+    Access, Direction, Gateway, NextHop, Nic, Nsg, PortId, PortKind, PublicAddress, PublicSource,
+    RuleId, ServiceId, Snapshot, SourceId, Subnet, Tuple, VnetIndex,
 };
 use crate::stats::DropReason;
 use crate::wire::{ICMP, TCP};
@@ -105,6 +105,7 @@ impl Request<'_> {
         match &port.kind {
             PortKind::Nic(nic) => self.leaving_nic(nic),
             PortKind::Internet => self.entering_from_internet(),
+            PortKind::Gateway(gateway) => self.entering_from_gateway(gateway),
             PortKind::Service => Err(self.denied(Direction::Inbound, DropReason::ServiceInitiated)),
         }
     }
@@ -132,11 +133,40 @@ impl Request<'_> {
             .subnet(nic.subnet)
             .ok_or_else(|| self.out(DropReason::NoPort))?;
         let path = self.route(nic, subnet)?;
-        if path.route != RouteKind::VnetLocal && !is_own {
+        if !is_own && matches!(path.route, RouteKind::ServiceEndpoint | RouteKind::Internet) {
             // An endpoint and a public source are the NIC's; they serve no address behind it.
             return Err(self.out(DropReason::SourceNotOwned));
         }
         self.deliver(path)
+    }
+
+    fn entering_from_gateway(&self, gateway: &Gateway) -> Result<Path, Denied> {
+        let destination = self.tuple.destination;
+        let is_theirs = |vnet: &crate::policy::Vnet| vnet.nics.contains_key(&self.tuple.source);
+        if self.snapshot.vnet(gateway.vnet).is_some_and(is_theirs) {
+            return Err(self.denied(Direction::Inbound, DropReason::SourceNotOwned));
+        }
+        let path = Path {
+            route: RouteKind::VnetLocal,
+            service: None,
+            source: Source::Unchanged,
+            egress: self.ingress,
+            destination,
+            rules: [None; 4],
+        };
+        let route = gateway.routes.lookup(destination);
+        let path = match route.map(|route| route.next_hop) {
+            // An on-premises host has no public source here, and no endpoint.
+            Some(NextHop::Internet) | None => {
+                return Err(self.denied(Direction::Inbound, DropReason::RouteNone));
+            }
+            Some(next_hop) => self.follow(next_hop, gateway.vnet, path),
+        };
+        let path = path.map_err(|denied| Denied {
+            direction: Direction::Inbound,
+            ..denied
+        })?;
+        self.admit(path, self.tuple)
     }
 
     /// NSG out, route and source.
@@ -148,7 +178,7 @@ impl Request<'_> {
             &self.tuple,
         )?;
         let destination = self.tuple.destination;
-        let route = subnet.routes.lookup(destination);
+        let mut route = subnet.routes.lookup(destination);
         let endpoint = match self.tuple.protocol {
             TCP => subnet.endpoints.lookup(destination),
             _ => None,
@@ -162,22 +192,64 @@ impl Request<'_> {
             rules: [by_nic, by_subnet, None, None],
         };
         if let Some(endpoint) = endpoint {
-            // Inside the network's own address space the longer prefix wins, and of equal ones
-            // the network's (reference section 3.4, rule 5).
-            let is_local = route.is_some_and(|route| {
-                route.next_hop == NextHop::VnetLocal
-                    && route.prefix.prefix_len() >= endpoint.prefix.prefix_len()
-            });
-            if !is_local {
+            let rival = subnet.rivals.lookup(destination);
+            route = rival.filter(|rival| rival.beats(endpoint));
+            if route.is_none() {
                 path.route = RouteKind::ServiceEndpoint;
                 path.service = Some(endpoint.service);
                 return Ok(path);
             }
         }
         match route.map(|route| route.next_hop) {
-            Some(NextHop::VnetLocal) => path.route = RouteKind::VnetLocal,
             Some(NextHop::Internet) => path.source = self.public_source(nic)?,
-            Some(NextHop::None) | None => return Err(self.out(DropReason::RouteNone)),
+            Some(next_hop) => return self.follow(next_hop, subnet.vnet, path),
+            None => return Err(self.out(DropReason::RouteNone)),
+        }
+        Ok(path)
+    }
+
+    /// Finds the port that a private next hop leads to, from within `vnet`.
+    fn follow(&self, next_hop: NextHop, vnet: VnetIndex, mut path: Path) -> Result<Path, Denied> {
+        let lost = |reason| move || self.out(reason);
+        let nic_in = |vnet| {
+            let nics = self.snapshot.vnet(vnet).map(|vnet| &vnet.nics);
+            let port = nics.and_then(|nics| nics.get(&path.destination)).copied();
+            port.filter(|&port| port != self.ingress)
+                .ok_or_else(lost(DropReason::NoSuchNic))
+        };
+        let takes_forwarded = match next_hop {
+            NextHop::VnetLocal => {
+                path.route = RouteKind::VnetLocal;
+                path.egress = nic_in(vnet)?;
+                true
+            }
+            NextHop::VnetPeering(peer) => {
+                path.route = RouteKind::VnetPeering;
+                path.egress = nic_in(peer.vnet)?;
+                peer.takes_forwarded
+            }
+            NextHop::VirtualAppliance(appliance) => {
+                let appliance = appliance.ok_or_else(lost(DropReason::NoAppliance))?;
+                path.route = RouteKind::VirtualAppliance;
+                path.egress = appliance.port;
+                appliance.takes_forwarded
+            }
+            NextHop::VirtualNetworkGateway(port) => {
+                path.route = RouteKind::VirtualNetworkGateway;
+                path.egress = port.ok_or_else(lost(DropReason::NoGateway))?;
+                true
+            }
+            NextHop::Internet | NextHop::None => return Err(self.out(DropReason::RouteNone)),
+        };
+        if path.egress == self.ingress {
+            return Err(self.out(DropReason::RouteLoop));
+        }
+        let began_here = || {
+            let vnet = self.snapshot.vnet(vnet);
+            vnet.is_some_and(|vnet| vnet.nics.contains_key(&self.tuple.source))
+        };
+        if !takes_forwarded && !began_here() {
+            return Err(self.out(DropReason::ForwardedNotAllowed));
         }
         Ok(path)
     }
@@ -204,7 +276,10 @@ impl Request<'_> {
     /// Finds the port that has the destination, and asks the receiver's NSGs.
     fn deliver(&self, mut path: Path) -> Result<Path, Denied> {
         match path.route {
-            RouteKind::VnetLocal => self.deliver_local(path),
+            RouteKind::VnetLocal
+            | RouteKind::VnetPeering
+            | RouteKind::VirtualAppliance
+            | RouteKind::VirtualNetworkGateway => self.admit(path, self.tuple),
             RouteKind::ServiceEndpoint => match self.snapshot.services.get(&path.destination) {
                 Some(service) => {
                     path.egress = service.port;
@@ -214,22 +289,6 @@ impl Request<'_> {
             },
             RouteKind::Internet | RouteKind::Inbound => self.deliver_public(path),
         }
-    }
-
-    fn deliver_local(&self, mut path: Path) -> Result<Path, Denied> {
-        let no_such_nic = || self.out(DropReason::NoSuchNic);
-        let sender = self.snapshot.nic(self.ingress).ok_or_else(no_such_nic)?;
-        let subnet = self
-            .snapshot
-            .subnet(sender.subnet)
-            .ok_or_else(no_such_nic)?;
-        let vnet = self.snapshot.vnet(subnet.vnet).ok_or_else(no_such_nic)?;
-        let &egress = vnet.nics.get(&path.destination).ok_or_else(no_such_nic)?;
-        if egress == self.ingress {
-            return Err(no_such_nic());
-        }
-        path.egress = egress;
-        self.admit(path, self.tuple)
     }
 
     /// A service address, another NIC's public address, or the Internet.
@@ -301,11 +360,19 @@ impl Request<'_> {
         port: PortId,
         seen_source: Ipv4Addr,
     ) -> Result<Path, Denied> {
-        let no_such_nic = || self.denied(Direction::Inbound, DropReason::NoSuchNic);
+        let lost = |reason| move || self.denied(Direction::Inbound, reason);
+        let no_such_nic = lost(DropReason::NoSuchNic);
         let nic = self.snapshot.nic(port).ok_or_else(no_such_nic)?;
         let &private = nic.addresses.first().ok_or_else(no_such_nic)?;
         if port == self.ingress {
             return Err(no_such_nic());
+        }
+        // Where answers go by another way than packets came, no connection comes about
+        // (reference section 3.5).
+        let subnet = self.snapshot.subnet(nic.subnet);
+        let back = subnet.and_then(|subnet| subnet.routes.lookup(seen_source));
+        if back.is_none_or(|route| route.next_hop != NextHop::Internet) {
+            return Err(lost(DropReason::ReturnElsewhere)());
         }
         path.egress = port;
         path.destination = private;

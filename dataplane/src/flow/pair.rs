@@ -32,6 +32,12 @@ impl Side {
 pub enum RouteKind {
     /// To a NIC of the same virtual network.
     VnetLocal,
+    /// To a NIC of a peered virtual network.
+    VnetPeering,
+    /// To a NIC that forwards.
+    VirtualAppliance,
+    /// To the on-premises side.
+    VirtualNetworkGateway,
     /// By the public side.
     Internet,
     /// To a service, by an endpoint of the sender's subnet.

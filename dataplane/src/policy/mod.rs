@@ -13,9 +13,11 @@ mod settings;
 
 pub use nsg::{Access, AddrSet, Decision, Direction, Nsg, PortSet, Protocol, Rule, RuleId, Tuple};
 pub use ports::{
-    Nic, Port, PortId, PortKind, PublicSource, ServiceAddress, SharedSource, SourceId,
+    Gateway, Nic, Port, PortId, PortKind, PublicSource, ServiceAddress, SharedSource, SourceId,
 };
-pub use routes::{Endpoint, EndpointTable, NextHop, Route, RouteTable, ServiceId};
+pub use routes::{
+    Appliance, Endpoint, EndpointTable, NextHop, Peer, Route, RouteTable, ServiceId, Standing,
+};
 pub use settings::{CloseMode, Settings, Timers};
 
 use std::collections::HashMap;
@@ -53,6 +55,9 @@ pub struct Subnet {
     pub nsg: Option<Arc<Nsg>>,
     /// Routes of every kind but endpoint routes.
     pub routes: Arc<RouteTable>,
+    /// Those of them that an endpoint is held against where it covers the destination: which, and
+    /// how they stand, is the precedence that `control` was told to compile.
+    pub rivals: Arc<RouteTable>,
     /// Prefixes of the services whose endpoint this subnet has; subnets with equal sets share one.
     pub endpoints: Arc<EndpointTable>,
 }
@@ -101,7 +106,7 @@ impl Snapshot {
     pub fn nic(&self, id: PortId) -> Option<&Nic> {
         match &self.port(id)?.kind {
             PortKind::Nic(nic) => Some(nic),
-            PortKind::Internet | PortKind::Service => None,
+            PortKind::Internet | PortKind::Gateway(_) | PortKind::Service => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Ports: attachments, and what the policy knows of each.
 
-use super::{Nsg, ServiceId, SubnetIndex};
+use super::{Nsg, RouteTable, ServiceId, SubnetIndex, VnetIndex};
 use core::time::Duration;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -27,8 +27,20 @@ pub enum PortKind {
     Nic(Nic),
     /// The public side.
     Internet,
+    /// The on-premises side of a virtual network.
+    Gateway(Gateway),
     /// Where service addresses live.
     Service,
+}
+
+/// The gateway of a virtual network.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// The network.
+    pub vnet: VnetIndex,
+    /// Routes of what comes in from the on-premises side: the network's ranges and the routes that
+    /// users gave the gateway's subnet.
+    pub routes: Arc<RouteTable>,
 }
 
 /// A workload's NIC.

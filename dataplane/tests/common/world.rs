@@ -11,8 +11,8 @@ use ipnet::Ipv4Net;
 use postern_dataplane::policy::{
     Access, AddrSet, Endpoint, EndpointTable, Epoch, NextHop, Nic, Nsg, Port, PortId, PortKind,
     PortSet, Protocol, PublicAddress, PublicSource, Route, RouteTable, Rule, RuleId,
-    ServiceAddress, ServiceId, SharedSource, Snapshot, SourceId, Subnet, SubnetIndex, Vnet,
-    VnetIndex,
+    ServiceAddress, ServiceId, SharedSource, Snapshot, SourceId, Standing, Subnet, SubnetIndex,
+    Vnet, VnetIndex,
 };
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -33,8 +33,8 @@ pub fn net(text: &str) -> Ipv4Net {
 
 fn routes(space: &str) -> Arc<RouteTable> {
     let route = |prefix, next_hop| Route {
-        prefix: net(prefix),
-        next_hop,
+        standing: Standing::AsLong,
+        ..Route::new(net(prefix), next_hop)
     };
     Arc::new(RouteTable::new(vec![
         route("0.0.0.0/0", NextHop::Internet),
@@ -88,6 +88,7 @@ pub fn world(epoch: u32, services: &[ServiceId]) -> Snapshot {
         vnet: VnetIndex(vnet),
         nsg: None,
         routes: routes("10.0.0.0/16"),
+        rivals: routes("10.0.0.0/16"),
         endpoints: endpoints(services),
     };
     Snapshot {

@@ -1,6 +1,7 @@
 mod addresses;
 mod groups;
 mod resources;
+mod routing;
 mod rules;
 
 use super::*;
@@ -162,6 +163,7 @@ fn the_sample_is_read_and_its_defaults_are_the_defaults() {
     for key in [
         "sourcePortRange = ",
         "enableIPForwarding",
+        "routeTable = ",
         "offload",
         "defaultOutboundAccess",
     ] {

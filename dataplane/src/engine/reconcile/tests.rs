@@ -3,8 +3,11 @@
 use super::*;
 use crate::policy::{Direction, PortId, ServiceId, SourceId};
 
-const ROUTES: [RouteKind; 4] = [
+const ROUTES: [RouteKind; 7] = [
     RouteKind::VnetLocal,
+    RouteKind::VnetPeering,
+    RouteKind::VirtualAppliance,
+    RouteKind::VirtualNetworkGateway,
     RouteKind::Internet,
     RouteKind::ServiceEndpoint,
     RouteKind::Inbound,

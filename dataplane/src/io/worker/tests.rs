@@ -46,10 +46,11 @@ fn snapshot(epoch: u32) -> Arc<Snapshot> {
         subnets: vec![Subnet {
             vnet: VnetIndex(0),
             nsg: None,
-            routes: Arc::new(RouteTable::new(vec![Route {
+            routes: Arc::new(RouteTable::new(vec![Route::new(
                 prefix,
-                next_hop: NextHop::VnetLocal,
-            }])),
+                NextHop::VnetLocal,
+            )])),
+            rivals: Arc::default(),
             endpoints: Arc::default(),
         }],
         ..Snapshot::default()
