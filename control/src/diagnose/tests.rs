@@ -78,10 +78,22 @@ fn each_endpoint_is_one_row_in_descending_order_after_the_others() {
 
 #[test]
 fn tags_expand_as_the_policy_expands_them() {
-    let (model, catalog) = sample(SAMPLE);
+    let (mut model, catalog) = sample(SAMPLE);
+    let routed: Ipv4Net = "198.51.100.0/24".parse().unwrap();
+    let internet = |model: &Model| {
+        let place = (&model.vnets[0], &model.vnets[0].subnets[0]);
+        let set = expand(&Peer::Tag(RuleTag::Internet), model, place, &catalog);
+        let holds_routed = set.iter().any(|prefix| prefix.contains(&routed));
+        (set.len(), holds_routed)
+    };
+    // A user's route takes its prefix out of the Internet.
+    assert!(!internet(&model).1);
+    model.vnets[0].subnets[0].route_table = None;
+    model.vnets[0].peerings.clear();
+    model.gateways.clear();
+    assert_eq!(internet(&model), (74, true));
     let place = (&model.vnets[0], &model.vnets[0].subnets[0]);
     let expand = |peer: &Peer| expand(peer, &model, place, &catalog);
-    assert_eq!(expand(&Peer::Tag(RuleTag::Internet)).len(), 74);
     assert_eq!(expand(&Peer::Any), ["0.0.0.0/0".parse().unwrap()]);
     assert_eq!(expand(&Peer::Tag(RuleTag::Service("Nothing".into()))), []);
     let storage = expand(&Peer::Tag(RuleTag::Service("Storage.KoreaSouth".into())));
