@@ -57,6 +57,9 @@ impl Engine {
         let size = self.size_up(context, path.egress)?;
         self.check_flow_limits(context, path.egress)?;
         let (lease, source, source_port) = self.bind(context, key, &path, earlier)?;
+        let idle_timeout = tcp_idle(&snapshot, &path)
+            .filter(|_| tcp.is_some())
+            .or_else(|| idle_timeout(&snapshot, context.ingress, &path));
         let why = Why {
             route: path.route,
             service: path.service,
@@ -76,10 +79,9 @@ impl Engine {
             context,
             Pair {
                 tcp,
-                tcp_idle: tcp_idle(&snapshot, &path),
                 lease,
                 epoch: snapshot.epoch,
-                idle_timeout: idle_timeout(&snapshot, context.ingress, &path),
+                idle_timeout,
                 ..pair
             },
         )?;
@@ -249,7 +251,6 @@ fn new_pair(context: &Context<'_, '_>, key: FlowKey, sent: FlowKey, why: Why) ->
         idle_timeout: None,
         life: Life::Live,
         tcp: None,
-        tcp_idle: None,
         lease: None,
         opened: context.now,
         seen: context.now,

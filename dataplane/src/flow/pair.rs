@@ -103,12 +103,10 @@ pub struct Pair {
     pub epoch: Epoch,
     /// Whether packets pass.
     pub life: Life,
-    /// How long the flow lives when it is idle, where its network sets that.
+    /// How long the flow lives when it is idle, where its network or its public source sets that.
     pub idle_timeout: Option<Duration>,
     /// TCP's state.
     pub tcp: Option<TcpTrack>,
-    /// How long an established connection may be idle, where its source has a limit of its own.
-    pub tcp_idle: Option<Duration>,
     /// The public port, returned when the pair is removed.
     pub lease: Option<Lease>,
     /// When the pair was made.
@@ -175,10 +173,7 @@ impl Pair {
             (Life::Held, _) => timers.udp_hold,
             (Life::Live, Some(state)) => match state {
                 TcpState::SynSent | TcpState::SynReceived => timers.tcp_half_open,
-                TcpState::Established => {
-                    let own = self.tcp_idle.or(self.idle_timeout);
-                    own.unwrap_or(timers.tcp_idle)
-                }
+                TcpState::Established => self.idle_timeout.unwrap_or(timers.tcp_idle),
                 TcpState::Closing => timers.tcp_closing,
                 TcpState::Closed => timers.tcp_fin_hold,
                 TcpState::Reset => timers.tcp_rst_hold,

@@ -43,7 +43,6 @@ fn pair(forward: FlowKey, reply: FlowKey, at: u64) -> Pair {
         life: Life::Live,
         idle_timeout: None,
         tcp: None,
-        tcp_idle: None,
         lease: None,
         opened: Now::from_millis(at),
         seen: Now::from_millis(at),
