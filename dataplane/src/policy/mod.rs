@@ -6,11 +6,16 @@
 //! another. Names are not kept here: a [`RuleId`] or [`ServiceId`] is a number that `control` can
 //! turn back into the name it came from.
 
+mod access;
 mod nsg;
 mod ports;
 mod routes;
 mod settings;
 
+pub use access::{
+    AccessRule, AccessRuleId, AccessTable, Caller, DeniedBy, EndpointPolicy, NetworkRules, Refusal,
+    Resource, ResourceId, Ruling, SubnetId, Who,
+};
 pub use nsg::{Access, AddrSet, Decision, Direction, Nsg, PortSet, Protocol, Rule, RuleId, Tuple};
 pub use ports::{
     Gateway, Nic, Port, PortId, PortKind, PublicSource, ServiceAddress, SharedSource, SourceId,
@@ -92,6 +97,8 @@ pub struct Snapshot {
     pub publics: HashMap<Ipv4Addr, PublicAddress>,
     /// Every service address and the port behind which it lives.
     pub services: HashMap<Ipv4Addr, ServiceAddress>,
+    /// Resources of services, who may use them, and endpoint policies. Shared with the fronts.
+    pub access: Arc<AccessTable>,
 }
 
 impl Snapshot {

@@ -94,6 +94,7 @@ pub fn world(epoch: u32, services: &[ServiceId]) -> Snapshot {
     Snapshot {
         epoch: Epoch(epoch),
         settings: Default::default(),
+        access: Default::default(),
         ports: vec![
             Some(nic("10.0.1.4", 0, PublicSource::OneToOne(a("20.0.0.9")))),
             Some(nic("10.0.1.5", 0, shared)),
