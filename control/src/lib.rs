@@ -10,6 +10,7 @@ pub mod compile;
 pub mod config;
 pub mod diagnose;
 pub mod fabric;
+pub mod front;
 pub mod model;
 pub mod server;
 

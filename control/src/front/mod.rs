@@ -1,0 +1,4 @@
+//! The service's door: who calls, whom, and whether that is allowed.
+
+pub mod http;
+pub mod sni;
