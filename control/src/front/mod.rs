@@ -1,4 +1,7 @@
 //! The service's door: who calls, whom, and whether that is allowed.
 
+pub mod caller;
+pub mod date;
 pub mod http;
+pub mod refusal;
 pub mod sni;
