@@ -1,10 +1,11 @@
 //! Postern's packet path: packets in, packets out.
 //!
-//! Dependencies point one way: `wire <- lpm, identity, policy <- flow, snat <- engine <- io`.
-//! Everything but [`io`] does no I/O and reads no clock: frames and time come in as arguments, so
-//! that whole ports run in unit tests without privileges. This crate knows no JSON, no HTTP and no
-//! Azure names.
+//! Dependencies point one way: `wire <- lpm, identity, policy <- flow, snat <- engine <- io`, and
+//! `identity <- carrier`. Everything but [`io`] does no I/O and reads no clock: frames and time come
+//! in as arguments, so that whole ports run in unit tests without privileges. This crate knows no
+//! JSON, no HTTP and no Azure names.
 
+pub mod carrier;
 pub mod engine;
 pub mod flow;
 pub mod identity;
