@@ -42,7 +42,8 @@ drop_reasons! {
     IcmpUnsupported => "icmp_unsupported",
     /// The port is not part of the policy.
     NoPort => "no_port",
-    /// The source is not the NIC's own and IP forwarding is off.
+    /// The source is not the NIC's own and IP forwarding is off, or where it goes takes no source
+    /// but a NIC's own; or it is a NIC's or the platform's and comes from outside.
     SourceNotOwned => "source_not_owned",
     /// Denied by an NSG on the way out of the sender.
     NsgDeniedOut => "nsg_denied_out",
@@ -82,6 +83,8 @@ drop_reasons! {
     NoFlow => "no_flow",
     /// A service may only answer, never open a flow.
     ServiceInitiated => "service_initiated",
+    /// The platform's addresses may only answer, never open a flow.
+    PlatformInitiated => "platform_initiated",
     /// A late packet of a flow that the policy closed.
     FlowClosed => "flow_closed",
     /// An ICMP error that quotes no flow of ours.

@@ -166,13 +166,29 @@ pub fn identify(namespace: &NamespaceRef) -> Result<NamespaceId, AttachError> {
     namespace::identify(namespace)
 }
 
+/// Runs `work` inside a namespace, on a thread of its own that ends with it. A socket that is made
+/// there stays in the namespace wherever it is used afterwards.
+///
+/// # Errors
+///
+/// The namespace is not there or cannot be entered, or the thread cannot be made or panicked.
+pub fn inside<R: Send>(
+    namespace: &NamespaceRef,
+    work: impl FnOnce() -> R + Send,
+) -> Result<R, AttachError> {
+    namespace::enter(namespace, || Ok(work()))
+}
+
 /// Checks that a namespace is there and is a network namespace. Without privileges the kind of a
-/// mounted one cannot be seen and is believed.
+/// mounted one cannot be seen and is believed; Postern's own is made when it is needed.
 ///
 /// # Errors
 ///
 /// [`AttachError::NotFound`], [`AttachError::NotNetwork`] or [`AttachError::Enter`].
 pub fn check(namespace: &NamespaceRef) -> Result<(), AttachError> {
+    if *namespace == NamespaceRef::Own {
+        return Ok(());
+    }
     namespace::open(namespace)?;
     match namespace::enter(namespace, || Ok(())) {
         Err(AttachError::Enter { .. }) => Ok(()),

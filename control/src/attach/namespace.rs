@@ -2,26 +2,32 @@
 
 use super::AttachError;
 use crate::model::NamespaceRef;
+use postern_dataplane::io::unshare_network;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// What `statfs` says of a namespace's file.
 const NSFS_MAGIC: rustix::fs::FsWord = 0x6e73_6673;
 
-/// Returns the file that stands for a namespace.
+/// Returns the file that stands for a namespace; for Postern's own, the one that a thread in it sees.
 fn path(namespace: &NamespaceRef) -> PathBuf {
     match namespace {
         NamespaceRef::Name(name) => Path::new("/run/netns").join(name),
         NamespaceRef::Path(path) => path.clone(),
         NamespaceRef::Pid(pid) => PathBuf::from(format!("/proc/{pid}/ns/net")),
+        NamespaceRef::Own => PathBuf::from("/proc/thread-self/ns/net"),
     }
 }
 
 /// Opens a namespace and checks, as far as can be seen from outside, that it is a network one.
 pub(super) fn open(namespace: &NamespaceRef) -> Result<OwnedFd, AttachError> {
+    if *namespace == NamespaceRef::Own {
+        return open_own();
+    }
     let path = path(namespace);
     // Not blocking: the path may turn out to be a FIFO.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -85,7 +91,7 @@ pub(super) fn enter<R: Send>(
     work: impl FnOnce() -> Result<R, AttachError> + Send,
 ) -> Result<R, AttachError> {
     let file = open(namespace)?;
-    let inside = || {
+    on_thread(namespace, || {
         move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).map_err(
             |reason| match reason {
                 Errno::INVAL => AttachError::NotNetwork {
@@ -99,18 +105,60 @@ pub(super) fn enter<R: Send>(
             },
         )?;
         work()
+    })
+}
+
+/// The namespace of [`NamespaceRef::Own`], once it is made. The process has one, and nothing is left
+/// to clean up: the kernel takes it away when the process and its last device are gone.
+static OWN: Mutex<Option<OwnedFd>> = Mutex::new(None);
+
+/// Opens Postern's own namespace, and makes it first if need be.
+fn open_own() -> Result<OwnedFd, AttachError> {
+    let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = match own.take() {
+        Some(file) => file,
+        None => make_own()?,
     };
-    let helper = |source| AttachError::Helper {
-        namespace: namespace.clone(),
-        source,
-    };
-    std::thread::scope(|scope| {
-        let builder = std::thread::Builder::new().name("postern-attach".to_owned());
-        let thread = builder.spawn_scoped(scope, inside).map_err(helper)?;
-        thread.join().unwrap_or_else(|_| {
-            Err(helper(std::io::Error::other(
-                "the thread ended before its work was done",
-            )))
+    own.insert(file)
+        .try_clone()
+        .map_err(helper(&NamespaceRef::Own))
+}
+
+fn make_own() -> Result<OwnedFd, AttachError> {
+    let namespace = NamespaceRef::Own;
+    on_thread(&namespace, || {
+        let made = unshare_network().and_then(|()| {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            rustix::fs::open("/proc/thread-self/ns/net", flags, Mode::empty())
+        });
+        made.map_err(|reason| AttachError::Enter {
+            namespace: namespace.clone(),
+            reason,
         })
     })
+}
+
+/// Runs `work` on a thread that ends with it, so that no other thread changes its namespace, and
+/// waits for it.
+fn on_thread<R: Send>(
+    namespace: &NamespaceRef,
+    work: impl FnOnce() -> Result<R, AttachError> + Send,
+) -> Result<R, AttachError> {
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().name("postern-attach".to_owned());
+        let thread = builder
+            .spawn_scoped(scope, work)
+            .map_err(helper(namespace))?;
+        thread.join().unwrap_or_else(|_| {
+            let ended = "the thread ended before its work was done";
+            Err(helper(namespace)(std::io::Error::other(ended)))
+        })
+    })
+}
+
+fn helper(namespace: &NamespaceRef) -> impl Fn(std::io::Error) -> AttachError {
+    move |source| AttachError::Helper {
+        namespace: namespace.clone(),
+        source,
+    }
 }

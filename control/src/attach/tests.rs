@@ -362,3 +362,46 @@ fn within(mut condition: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+#[test]
+fn the_own_namespace_is_made_once_and_holds_what_is_attached() {
+    let own = NamespaceRef::Own;
+    check(&own).unwrap();
+    if Netns::new("the_own_namespace_is_made_once_and_holds_what_is_attached").is_none() {
+        return;
+    }
+    let host = identify(&NamespaceRef::Pid(std::process::id())).unwrap();
+    let made = identify(&own).unwrap();
+    assert_ne!(made, host);
+    assert_eq!(identify(&own).unwrap(), made);
+    let here = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
+    let there = inside(&own, || std::fs::read_link("/proc/thread-self/ns/net")).unwrap();
+    assert_ne!(there.unwrap(), here);
+
+    let address: Ipv4Net = "168.63.129.16/32".parse().unwrap();
+    let spec = PortSpec {
+        id: PortId(0),
+        name: "platform".to_owned(),
+        kind: PortKindName::Platform,
+        namespace: own.clone(),
+        device: "postern0".to_owned(),
+        mtu: 1500,
+        offload: true,
+        addresses: vec![address],
+        routes: vec![Ipv4Net::default()],
+    };
+    let has_device = || {
+        let devices = inside(&own, || {
+            std::fs::read_to_string("/proc/thread-self/net/dev")
+        });
+        devices.unwrap().unwrap().contains("postern0:")
+    };
+    assert!(!has_device());
+    let attachment = attach(&spec).unwrap();
+    assert!(has_device());
+    inside(&own, || std::net::UdpSocket::bind((address.addr(), 53)))
+        .unwrap()
+        .unwrap();
+    drop(attachment);
+    assert!(!has_device(), "the device goes with its descriptor");
+}

@@ -18,7 +18,9 @@ pub use ports::{PortKindName, PortSpec};
 pub(crate) use tags::{Tags, VnetTags, prefixes};
 
 use crate::catalog::Catalog;
-use crate::model::{GATEWAY_SUBNET, Model, NatGateway, NetworkInterface, Subnet as ModelSubnet};
+use crate::model::{
+    GATEWAY_SUBNET, Model, NatGateway, NetworkInterface, PLATFORM_HOSTS, Subnet as ModelSubnet,
+};
 use nsg::Groups;
 use postern_dataplane::policy::{
     Epoch, Gateway, Nic, Port, PortId, PortKind, PublicAddress, PublicSource, ServiceAddress,
@@ -236,6 +238,11 @@ impl<'m> Compiler<'m, '_> {
             self.snapshot.services.insert(service.address, place);
             kinds.insert(port, PortKind::Service);
         }
+        let port = self.port(ports::PLATFORM)?;
+        let hosts = PLATFORM_HOSTS.iter().copied().flatten();
+        let hosts = hosts.map(|host| (host.addr(), port));
+        self.snapshot.platform.extend(hosts);
+        kinds.insert(port, PortKind::Platform);
         Ok(kinds)
     }
 

@@ -5,7 +5,7 @@ use super::tags::{Tags, VnetTags, routed_prefixes};
 use super::{CompileError, missing};
 use crate::catalog::Catalog;
 use crate::model::{
-    Model, NSG_EXEMPT, Peer, Ports, RuleProtocol, SecurityRule, Subnet, VirtualNetwork,
+    Model, PLATFORM_HOSTS, Peer, Ports, RuleProtocol, SecurityRule, Subnet, VirtualNetwork,
     default_rules,
 };
 use ipnet::Ipv4Net;
@@ -28,7 +28,7 @@ pub(super) struct Groups<'m> {
 
 impl<'m> Groups<'m> {
     pub(super) fn new(model: &'m Model, catalog: &'m Catalog) -> Self {
-        let exempt = NSG_EXEMPT.iter().copied().flatten().copied();
+        let exempt = PLATFORM_HOSTS.iter().copied().flatten().copied();
         Self {
             model,
             tags: Tags::new(catalog),

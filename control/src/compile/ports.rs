@@ -2,7 +2,7 @@
 
 use super::numbers::PortNumbers;
 use super::{CompileError, missing};
-use crate::model::{Device, Model, NamespaceRef, ServiceInstance};
+use crate::model::{Device, Model, NamespaceRef, PLATFORM_HOSTS, ServiceInstance};
 use ipnet::Ipv4Net;
 use postern_dataplane::policy::PortId;
 use serde::Serialize;
@@ -21,6 +21,8 @@ pub enum PortKindName {
     Gateway,
     /// Where service addresses live.
     Service,
+    /// Where the platform's own addresses live.
+    Platform,
 }
 
 impl fmt::Display for PortKindName {
@@ -30,6 +32,7 @@ impl fmt::Display for PortKindName {
             Self::Internet => "internet",
             Self::Gateway => "gateway",
             Self::Service => "service",
+            Self::Platform => "platform",
         })
     }
 }
@@ -39,7 +42,7 @@ impl fmt::Display for PortKindName {
 pub struct PortSpec {
     /// The number of the port.
     pub id: PortId,
-    /// Its name: `nic/NAME`, `internet`, `gateway/NAME` or `service/NAMESPACE`.
+    /// Its name: `nic/NAME`, `internet`, `gateway/NAME`, `service/NAMESPACE` or `platform`.
     pub name: String,
     /// What it is.
     pub kind: PortKindName,
@@ -59,6 +62,9 @@ pub struct PortSpec {
 
 /// The name of the port of the public side.
 pub(super) const INTERNET: &str = "internet";
+
+/// The name of the port of the platform.
+pub(super) const PLATFORM: &str = "platform";
 
 /// Returns the name of the port of a NIC.
 pub(super) fn nic_name(nic: &str) -> String {
@@ -131,6 +137,7 @@ pub(super) fn specs(
             specs.push(port);
         }
     }
+    specs.push(platform(model));
     let names: Vec<&str> = specs.iter().map(|port| port.name.as_str()).collect();
     let ids = numbers.assign(&names)?;
     for port in &mut specs {
@@ -140,6 +147,15 @@ pub(super) fn specs(
     }
     specs.sort_by_key(|port| port.id);
     Ok(specs)
+}
+
+/// Returns the port of the platform's own addresses.
+fn platform(model: &Model) -> PortSpec {
+    let kind = PortKindName::Platform;
+    let mut port = spec(PLATFORM.to_owned(), kind, &model.platform.device);
+    port.addresses = PLATFORM_HOSTS.concat();
+    port.routes.push(Ipv4Net::default());
+    port
 }
 
 /// Returns a port without addresses and routes; its number comes later.

@@ -171,7 +171,8 @@ fn ports_have_their_kind_addresses_and_routes() {
             "nic/private0",
             "nic/twin",
             "internet",
-            "service/svc"
+            "service/svc",
+            "platform"
         ]
     );
     for (at, port) in compiled.ports.iter().enumerate() {
@@ -211,6 +212,16 @@ fn ports_have_their_kind_addresses_and_routes() {
         [net("20.60.16.5/32"), net("52.231.17.4/32")]
     );
     assert_eq!(service.routes, [net("0.0.0.0/0")]);
+    let platform = compiled.spec("platform");
+    assert_eq!(
+        platform.addresses,
+        [net("168.63.129.16/32"), net("169.254.169.254/32")]
+    );
+    assert_eq!(platform.routes, [net("0.0.0.0/0")]);
+    assert_eq!(
+        (platform.kind, platform.namespace.clone()),
+        (PortKindName::Platform, NamespaceRef::Own)
+    );
 }
 
 #[test]
@@ -219,8 +230,13 @@ fn the_snapshot_has_epoch_settings_and_ports() {
     let snapshot = &compiled.snapshot;
     assert_eq!(snapshot.epoch, Epoch(7));
     assert_eq!(snapshot.settings.timers.udp_idle.as_secs(), 9);
-    assert_eq!(snapshot.ports.len(), 7);
+    assert_eq!(snapshot.ports.len(), 8);
     assert_eq!(snapshot.internet, Some(compiled.spec("internet").id));
+    let platform = compiled.spec("platform").id;
+    for host in ["168.63.129.16", "169.254.169.254"] {
+        assert_eq!(snapshot.platform.get(&ip(host)), Some(&platform), "{host}");
+    }
+    assert_eq!(snapshot.platform.len(), 2);
     assert_eq!(
         snapshot.port(compiled.spec("nic/gated0").id).unwrap().mtu,
         9000
@@ -498,9 +514,11 @@ fn numbers_stay_from_policy_to_policy() {
 }
 
 #[test]
-fn an_empty_model_compiles_to_nothing() {
+fn an_empty_model_compiles_to_the_platform_alone() {
     let compiled = compiled("");
-    assert!(compiled.ports.is_empty() && compiled.snapshot.ports.is_empty());
+    let names: Vec<_> = compiled.ports.iter().map(|port| &port.name).collect();
+    assert_eq!(names, ["platform"]);
+    assert_eq!(compiled.snapshot.ports.len(), 1);
     assert_eq!(compiled.snapshot.internet, None);
 }
 

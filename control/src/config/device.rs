@@ -18,6 +18,11 @@ pub(super) struct Shared(HashMap<NamespaceRef, (String, Device)>);
 /// Reads a device.
 pub(super) fn device(section: &Section<'_>) -> Option<Device> {
     let namespace = section.parse_required("namespace", A_NAMESPACE);
+    device_in(section, namespace)
+}
+
+/// Reads what a device is besides its namespace.
+fn device_in(section: &Section<'_>, namespace: Option<NamespaceRef>) -> Option<Device> {
     let name = section
         .text("device", A_DEVICE)
         .unwrap_or(Device::DEFAULT_NAME);
@@ -55,6 +60,19 @@ impl Loader<'_> {
         let device = device(section)?;
         self.claim_namespace(section, &device);
         Some(device)
+    }
+
+    /// Reads a device that is in `namespace` where the section names none.
+    pub(super) fn own_device_or(
+        &mut self,
+        section: &Section<'_>,
+        namespace: NamespaceRef,
+    ) -> Option<Device> {
+        if section.has("namespace") {
+            self.own_device(section)
+        } else {
+            device_in(section, Some(namespace))
+        }
     }
 
     /// Reads the device of a service, which other services of its namespace have too.

@@ -18,6 +18,7 @@ const ROOT_KEYS: &[&str] = &[
     "settings",
     "timers",
     "internet",
+    "platform",
     "defaultOutbound",
     "natGateway",
     "routeTable",
@@ -112,6 +113,7 @@ impl<'f> Loader<'f> {
         self.vnets(&root);
         self.security(&root);
         self.internet(&root);
+        self.platform(&root);
         self.default_outbound(&root);
         let mut names = Claims::default();
         for section in root.sections("natGateway", resources::GATEWAY_KEYS) {

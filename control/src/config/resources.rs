@@ -5,7 +5,9 @@ use super::loader::{Claims, Loader, name};
 use super::problem::Problem;
 use super::section::Section;
 use crate::catalog::{Location, Locations, Service};
-use crate::model::{Internet, NatGateway, NetworkInterface, ServiceInstance, Subnet};
+use crate::model::{
+    Internet, NamespaceRef, NatGateway, NetworkInterface, Platform, ServiceInstance, Subnet,
+};
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
 
@@ -39,6 +41,7 @@ pub(super) const SERVICE_KEYS: &[&str] = &[
 ];
 
 const INTERNET_KEYS: &[&str] = &["namespace", "device", "addresses", "mtu", "offload"];
+const PLATFORM_KEYS: &[&str] = &["namespace", "device", "mtu", "offload"];
 const OUTBOUND_KEYS: &[&str] = &["publicIPAddress"];
 
 const PUBLIC_ADDRESS: &str = "a public IPv4 address such as \"20.200.0.1\"";
@@ -66,6 +69,15 @@ impl Loader<'_> {
         let addresses = addresses.into_iter().map(|address| address.value).collect();
         let device = self.own_device(&section);
         self.model.internet = device.map(|device| Internet { device, addresses });
+    }
+
+    /// Reads where the platform's own addresses live.
+    pub(super) fn platform(&mut self, root: &Section<'_>) {
+        let Some(section) = root.section("platform", PLATFORM_KEYS) else {
+            return;
+        };
+        let device = self.own_device_or(&section, NamespaceRef::Own);
+        self.model.platform = device.map(|device| Platform { device }).unwrap_or_default();
     }
 
     /// Reads the default outbound source.

@@ -62,6 +62,7 @@ fn check(
         .internet
         .iter()
         .map(|internet| ("internet".to_owned(), &internet.device));
+    let platform = [("platform".to_owned(), &model.platform.device)];
     let nics = model.nics.iter().enumerate();
     let nics = nics.map(|(at, nic)| (format!("networkInterface[{at}]"), &nic.device));
     let gateways = model.gateways.iter().enumerate();
@@ -69,6 +70,7 @@ fn check(
     let services = model.services.iter().enumerate();
     let services = services.map(|(at, service)| (format!("service[{at}]"), &service.device));
     let errors: Vec<_> = internet
+        .chain(platform)
         .chain(nics)
         .chain(gateways)
         .chain(services)

@@ -343,6 +343,7 @@ fn route_name(route: RouteKind) -> &'static str {
         RouteKind::Internet => "Internet",
         RouteKind::ServiceEndpoint => "ServiceEndpoint",
         RouteKind::Inbound => "Inbound",
+        RouteKind::Platform => "Platform",
     }
 }
 

@@ -244,9 +244,9 @@ fn the_first_apply_attaches_everything_then_installs() {
     assert_eq!(bench.changes(ONE_NIC).len(), 5);
     assert_eq!(
         bench.state.steps(),
-        ["attach vm0 as 0", "attach inet as 1", "install 2 +2 -0"]
+        ["attach vm0 as 1", "attach inet as 2", "install 2 +2 -0"]
     );
-    assert_eq!(bench.state.devices(), ["inet", "vm0"]);
+    assert_eq!(bench.state.devices(), ["(own)", "inet", "vm0"]);
 }
 
 #[test]
@@ -280,10 +280,10 @@ fn ports_come_before_the_policy_and_go_with_it() {
     let mut bench = Bench::new(ONE_NIC);
     let two = [ONE_NIC, SECOND_NIC].concat();
     bench.apply(&two).unwrap();
-    assert_eq!(bench.state.steps(), ["attach vm1 as 2", "install 2 +1 -0"]);
+    assert_eq!(bench.state.steps(), ["attach vm1 as 3", "install 2 +1 -0"]);
     bench.apply(ONE_NIC).unwrap();
     assert_eq!(bench.state.steps(), ["install 3 +0 -1"]);
-    assert_eq!(bench.state.devices(), ["inet", "vm0"]);
+    assert_eq!(bench.state.devices(), ["(own)", "inet", "vm0"]);
 }
 
 #[test]
@@ -303,8 +303,8 @@ fn a_port_that_cannot_be_attached_undoes_the_others() {
         matches!(&error, FabricError::Attach { port, .. } if port == "nic/vm2"),
         "{error}"
     );
-    assert_eq!(bench.state.steps(), ["attach vm1 as 2", "refuse vm2"]);
-    assert_eq!(bench.state.devices(), ["inet", "vm0"]);
+    assert_eq!(bench.state.steps(), ["attach vm1 as 3", "refuse vm2"]);
+    assert_eq!(bench.state.devices(), ["(own)", "inet", "vm0"]);
     assert_eq!(bench.fabric.epoch(), Epoch(1));
     // What failed leaves no trace: the next apply starts from the policy in force.
     bench.state.refuse_attach.borrow_mut().clear();
@@ -349,12 +349,12 @@ fn a_device_that_cannot_be_updated_is_set_back() {
     assert_eq!(
         steps,
         [
-            "attach vm1 as 2",
+            "attach vm1 as 3",
             "update internet to 1 routes",
             "update internet to 1 routes"
         ]
     );
-    assert_eq!(bench.state.devices(), ["inet", "vm0"]);
+    assert_eq!(bench.state.devices(), ["(own)", "inet", "vm0"]);
     assert_eq!(bench.fabric.epoch(), Epoch(1));
 }
 
@@ -365,8 +365,8 @@ fn a_nic_that_moves_gets_a_new_number() {
     let moved = ONE_NIC.replace("namespace = \"vm0\"", "namespace = \"vm9\"");
     bench.apply(&moved).unwrap();
     assert_ne!(bench.number("nic/vm0"), before);
-    assert_eq!(bench.state.steps(), ["attach vm9 as 2", "install 2 +1 -1"]);
-    assert_eq!(bench.state.devices(), ["inet", "vm9"]);
+    assert_eq!(bench.state.steps(), ["attach vm9 as 3", "install 2 +1 -1"]);
+    assert_eq!(bench.state.devices(), ["(own)", "inet", "vm9"]);
 }
 
 #[test]
@@ -376,9 +376,9 @@ fn a_namespace_is_freed_before_its_next_port_comes() {
     bench.apply(&renamed).unwrap();
     assert_eq!(
         bench.state.steps(),
-        ["install 1 +0 -1", "attach vm0 as 2", "install 2 +1 -0"]
+        ["install 1 +0 -1", "attach vm0 as 3", "install 2 +1 -0"]
     );
-    assert_eq!(bench.state.devices(), ["inet", "vm0"]);
+    assert_eq!(bench.state.devices(), ["(own)", "inet", "vm0"]);
 
     let off = renamed.replace(
         "namespace = \"vm0\"",
@@ -387,7 +387,7 @@ fn a_namespace_is_freed_before_its_next_port_comes() {
     bench.apply(&off).unwrap();
     assert_eq!(
         bench.state.steps(),
-        ["install 2 +0 -1", "attach vm0 as 3", "install 3 +1 -0"]
+        ["install 2 +0 -1", "attach vm0 as 4", "install 3 +1 -0"]
     );
 }
 
@@ -404,8 +404,8 @@ fn two_nics_may_swap_their_namespaces() {
         bench.state.steps(),
         [
             "install 1 +0 -2",
-            "attach vm1 as 3",
-            "attach vm0 as 4",
+            "attach vm1 as 4",
+            "attach vm0 as 5",
             "install 2 +2 -0"
         ]
     );
@@ -450,7 +450,10 @@ fn a_replacement_that_fails_brings_the_old_port_back() {
 fn a_device_that_somebody_deleted_is_made_again() {
     let mut bench = Bench::new(ONE_NIC);
     bench.fabric.host.attached.borrow_mut().clear();
-    assert_eq!(bench.fabric.missing().unwrap(), [PortId(0), PortId(1)]);
+    assert_eq!(
+        bench.fabric.missing().unwrap(),
+        [PortId(0), PortId(1), PortId(2)]
+    );
     assert!(matches!(
         bench.apply(ONE_NIC).unwrap(),
         Applied::Changed { .. }
@@ -476,7 +479,7 @@ fn a_namespace_that_was_made_again_gets_its_port_again() {
     ));
     assert_eq!(
         bench.state.steps(),
-        ["install 1 +0 -1", "attach vm0 as 2", "install 2 +1 -0"]
+        ["install 1 +0 -1", "attach vm0 as 3", "install 2 +1 -0"]
     );
     assert!(matches!(bench.apply(ONE_NIC).unwrap(), Applied::Unchanged));
 }

@@ -273,7 +273,7 @@ pub struct FlowRow {
     /// The destination as the responder sees it.
     pub translated_destination: String,
     /// `VnetLocal`, `VnetPeering`, `VirtualAppliance`, `VirtualNetworkGateway`, `Internet`,
-    /// `ServiceEndpoint` or `Inbound`.
+    /// `ServiceEndpoint`, `Inbound` or `Platform`.
     pub route: String,
     /// The service, on an endpoint's route.
     pub service: Option<String>,

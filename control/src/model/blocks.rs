@@ -24,8 +24,9 @@ pub const PLATFORM_LKM: &[Ipv4Net] = &[
     block([23, 102, 135, 246], 32),
 ];
 
-/// What no security group concerns on the way out, unless a rule has a platform tag.
-pub const NSG_EXEMPT: &[&[Ipv4Net]] = &[PLATFORM_DNS, PLATFORM_IMDS];
+/// The platform's own addresses that every NIC reaches: no table routes them, and no security group
+/// concerns them on the way out unless a rule has a platform tag.
+pub const PLATFORM_HOSTS: &[&[Ipv4Net]] = &[PLATFORM_DNS, PLATFORM_IMDS];
 
 /// What is not publicly routable: public addresses are outside, and so is the tag `Internet`.
 pub const NOT_PUBLIC: &[Ipv4Net] = &[

@@ -136,6 +136,11 @@ fn items(model: &Model) -> Vec<Item> {
             &internet.device,
         ),
     }));
+    items.push(Item {
+        kind: "platform",
+        name: String::new(),
+        values: with_device(Vec::new(), &model.platform.device),
+    });
     items.extend(model.default_outbound.map(|address| Item {
         kind: "defaultOutbound",
         name: String::new(),

@@ -15,7 +15,7 @@ mod supply;
 #[cfg(test)]
 mod tests;
 
-pub use blocks::{FORBIDDEN, NOT_PUBLIC, NSG_EXEMPT, PLATFORM, UNROUTED};
+pub use blocks::{FORBIDDEN, NOT_PUBLIC, PLATFORM, PLATFORM_HOSTS, UNROUTED};
 pub use diff::{Action, Change};
 pub use edit::ModelError;
 pub(crate) use edit::in_catalogue_order;
@@ -48,6 +48,8 @@ pub struct Model {
     pub timers: Timers,
     /// The public side.
     pub internet: Option<Internet>,
+    /// Where the platform's own addresses live.
+    pub platform: Platform,
     /// The public source of NICs that have no other one.
     pub default_outbound: Option<Ipv4Addr>,
     /// NAT gateways.
@@ -131,6 +133,25 @@ pub struct Internet {
     pub device: Device,
     /// Addresses that the device gets, with their prefix lengths.
     pub addresses: Vec<Ipv4Net>,
+}
+
+/// Where 168.63.129.16 and 169.254.169.254 live, which every NIC reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Platform {
+    /// The device that has them; in a namespace of Postern's own where none is named.
+    pub device: Device,
+}
+
+impl Default for Platform {
+    fn default() -> Self {
+        let device = Device {
+            namespace: NamespaceRef::Own,
+            name: Device::DEFAULT_NAME.to_owned(),
+            mtu: Device::DEFAULT_MTU,
+            offload: true,
+        };
+        Self { device }
+    }
 }
 
 /// A NAT gateway.

@@ -10,7 +10,7 @@ use thiserror::Error;
 /// Where named namespaces are mounted; the second one is the first by a symbolic link.
 const NAMED: [&str; 2] = ["/run/netns", "/var/run/netns"];
 
-/// A network namespace: by name, by path or by a process that lives in it.
+/// A network namespace: by name, by path, by a process that lives in it, or Postern's own.
 ///
 /// It is written as it was read. A path below `/run/netns` is equal to the name that it is the
 /// mount of, so that equal references mean the same namespace as far as their spelling can tell.
@@ -22,6 +22,9 @@ pub enum NamespaceRef {
     Path(PathBuf),
     /// The namespace of this process.
     Pid(u32),
+    /// A namespace without a name, which Postern makes when it is first needed and which ends with
+    /// it. No text names it: it stands where a configuration names none.
+    Own,
 }
 
 impl NamespaceRef {
@@ -44,7 +47,7 @@ impl NamespaceRef {
                 let is_named = NAMED.iter().any(|named| parent == Path::new(named));
                 path.file_name().filter(|_| is_named)?.to_str()
             }
-            Self::Pid(_) => None,
+            Self::Pid(_) | Self::Own => None,
         }
     }
 
@@ -54,7 +57,7 @@ impl NamespaceRef {
             (Some(name), _) => (Some(name), None, None),
             (None, Self::Path(path)) => (None, Some(path), None),
             (None, Self::Pid(pid)) => (None, None, Some(*pid)),
-            (None, Self::Name(_)) => (None, None, None),
+            (None, Self::Name(_) | Self::Own) => (None, None, None),
         }
     }
 }
@@ -112,6 +115,7 @@ impl fmt::Display for NamespaceRef {
             Self::Name(name) => f.write_str(name),
             Self::Path(path) => write!(f, "{}", path.display()),
             Self::Pid(pid) => write!(f, "pid:{pid}"),
+            Self::Own => f.write_str("(own)"),
         }
     }
 }
@@ -161,6 +165,9 @@ mod tests {
         }
         assert_ne!(read("pid:1"), read("pid:2"));
         assert_ne!(read("/proc/1/ns/net"), read("pid:1"));
+        for other in ["vm0", "pid:1", "/vm0", "(own)"] {
+            assert_ne!(read(other), NamespaceRef::Own, "{other}");
+        }
     }
 
     #[test]

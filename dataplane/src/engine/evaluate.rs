@@ -1,7 +1,8 @@
 //! What the policy says of a flow: the layers in order, without side effects.
 //!
-//! ownership, NSG out, route, source, destination (NSG in). The result is complete: given a public
-//! port where the source asks for one, it is all that is needed to open the flow.
+//! ownership, NSG out, route, source, destination (NSG in). The platform's own addresses are known
+//! before any route is asked. The result is complete: given a public port where the source asks for
+//! one, it is all that is needed to open the flow.
 
 use crate::flow::{RouteKind, SourceKind};
 use crate::policy::{
@@ -102,7 +103,14 @@ impl Request<'_> {
         let Some(port) = self.snapshot.port(self.ingress) else {
             return Err(self.denied(Direction::Inbound, DropReason::NoPort));
         };
+        // Groups trust the platform's addresses: nobody else may bear them.
+        let is_of_platform = self.snapshot.platform.contains_key(&self.tuple.source);
         match &port.kind {
+            PortKind::Platform => {
+                Err(self.denied(Direction::Inbound, DropReason::PlatformInitiated))
+            }
+            PortKind::Nic(_) if is_of_platform => Err(self.out(DropReason::SourceNotOwned)),
+            _ if is_of_platform => Err(self.denied(Direction::Inbound, DropReason::SourceNotOwned)),
             PortKind::Nic(nic) => self.leaving_nic(nic),
             PortKind::Internet => self.entering_from_internet(),
             PortKind::Gateway(gateway) => self.entering_from_gateway(gateway),
@@ -133,8 +141,12 @@ impl Request<'_> {
             .subnet(nic.subnet)
             .ok_or_else(|| self.out(DropReason::NoPort))?;
         let path = self.route(nic, subnet)?;
-        if !is_own && matches!(path.route, RouteKind::ServiceEndpoint | RouteKind::Internet) {
-            // An endpoint and a public source are the NIC's; they serve no address behind it.
+        let is_for_own_alone = matches!(
+            path.route,
+            RouteKind::ServiceEndpoint | RouteKind::Internet | RouteKind::Platform
+        );
+        if !is_own && is_for_own_alone {
+            // An endpoint, a public source and the platform serve no address behind the NIC.
             return Err(self.out(DropReason::SourceNotOwned));
         }
         self.deliver(path)
@@ -155,8 +167,9 @@ impl Request<'_> {
             rules: [None; 4],
         };
         let route = gateway.routes.lookup(destination);
+        let route = route.filter(|_| !self.snapshot.platform.contains_key(&destination));
         let path = match route.map(|route| route.next_hop) {
-            // An on-premises host has no public source here, and no endpoint.
+            // An on-premises host has no public source, no endpoint and no platform here.
             Some(NextHop::Internet) | None => {
                 return Err(self.denied(Direction::Inbound, DropReason::RouteNone));
             }
@@ -191,6 +204,11 @@ impl Request<'_> {
             destination,
             rules: [by_nic, by_subnet, None, None],
         };
+        if let Some(&port) = self.snapshot.platform.get(&destination) {
+            path.route = RouteKind::Platform;
+            path.egress = port;
+            return Ok(path);
+        }
         if let Some(endpoint) = endpoint {
             let rival = subnet.rivals.lookup(destination);
             route = rival.filter(|rival| rival.beats(endpoint));
@@ -276,6 +294,7 @@ impl Request<'_> {
     /// Finds the port that has the destination, and asks the receiver's NSGs.
     fn deliver(&self, mut path: Path) -> Result<Path, Denied> {
         match path.route {
+            RouteKind::Platform => Ok(path),
             RouteKind::VnetLocal
             | RouteKind::VnetPeering
             | RouteKind::VirtualAppliance

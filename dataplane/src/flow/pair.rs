@@ -44,6 +44,8 @@ pub enum RouteKind {
     ServiceEndpoint,
     /// From the public side to a NIC's own public address.
     Inbound,
+    /// To an address of the platform's own, which no route decides on.
+    Platform,
 }
 
 /// The kind of source that the responder sees.

@@ -10,6 +10,7 @@ mod sys;
 mod tun;
 mod worker;
 
+pub use sys::unshare_network;
 pub use tun::{Tun, check_name};
 pub use worker::{Worker, WorkerGone, WorkerHandle};
 

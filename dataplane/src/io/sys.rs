@@ -1,9 +1,10 @@
-//! The ioctls of a TUN device. All unsafe code of the crate is here: one call per function, behind
-//! a safe signature. There is no safe wrapper for these ioctls in `rustix`; everything else that
-//! this crate asks of the kernel goes through its safe functions.
+//! The ioctls of a TUN device, and leaving a network namespace. All unsafe code is here: one call per
+//! function, behind a safe signature. There is no safe wrapper for these calls in `rustix`;
+//! everything else that is asked of the kernel goes through its safe functions.
 
 use rustix::io::Errno;
 use rustix::ioctl::{IntegerSetter, Opcode, Setter, Updater, ioctl, opcode};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 use std::ffi::{c_int, c_short, c_uint};
 use std::os::fd::BorrowedFd;
 
@@ -100,4 +101,16 @@ pub fn set_offload(tun: BorrowedFd<'_>, flags: c_uint) -> Result<(), Errno> {
             IntegerSetter::<TUNSETOFFLOAD>::new_usize(flags as usize),
         )
     }
+}
+
+/// Moves the calling thread, and no other, into a new network namespace with nothing in it. It ends
+/// with the thread unless a descriptor holds it.
+///
+/// # Errors
+///
+/// What the kernel says; `EPERM` without `CAP_SYS_ADMIN`.
+pub fn unshare_network() -> Result<(), Errno> {
+    // SAFETY: only a new table of file descriptors could make the call unsafe, and it asks for a
+    // new network namespace alone.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNET) }
 }

@@ -99,6 +99,9 @@ pub struct Snapshot {
     pub services: HashMap<Ipv4Addr, ServiceAddress>,
     /// Resources of services, who may use them, and endpoint policies. Shared with the fronts.
     pub access: Arc<AccessTable>,
+    /// Every address of the platform's own and the port behind which it lives. No table routes
+    /// them, and nobody else may send from them.
+    pub platform: HashMap<Ipv4Addr, PortId>,
 }
 
 impl Snapshot {
@@ -113,7 +116,9 @@ impl Snapshot {
     pub fn nic(&self, id: PortId) -> Option<&Nic> {
         match &self.port(id)?.kind {
             PortKind::Nic(nic) => Some(nic),
-            PortKind::Internet | PortKind::Gateway(_) | PortKind::Service => None,
+            PortKind::Internet | PortKind::Gateway(_) | PortKind::Service | PortKind::Platform => {
+                None
+            }
         }
     }
 

@@ -31,6 +31,8 @@ pub enum PortKind {
     Gateway(Gateway),
     /// Where service addresses live.
     Service,
+    /// Where the platform's own addresses live, which every NIC reaches whatever its routes.
+    Platform,
 }
 
 /// The gateway of a virtual network.

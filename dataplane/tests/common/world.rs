@@ -152,6 +152,7 @@ pub fn world(epoch: u32, services: &[ServiceId]) -> Snapshot {
             ),
         ]
         .into(),
+        platform: Default::default(),
     }
 }
 

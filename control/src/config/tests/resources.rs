@@ -226,6 +226,42 @@ fn one_namespace_has_one_port() {
 }
 
 #[test]
+fn the_platform_is_in_a_namespace_of_its_own_unless_one_is_named() {
+    let at = "[defaultOutbound]";
+    let with = |keys: &str| read(&GOOD.replace(at, &format!("[platform]\n{keys}\n{at}")));
+    let own = read(GOOD).unwrap().platform.device;
+    assert_eq!(own.namespace, NamespaceRef::Own);
+    assert_eq!((own.mtu, own.offload), (1500, true));
+    let tuned = with("mtu = 9000\noffload = \"off\"\ndevice = \"az0\"").unwrap();
+    let tuned = tuned.platform.device;
+    assert_eq!((tuned.mtu, tuned.offload), (9000, false));
+    assert_eq!((tuned.namespace, &*tuned.name), (NamespaceRef::Own, "az0"));
+    let named = with("namespace = \"platform\"").unwrap().platform.device;
+    assert_eq!(named.namespace, NamespaceRef::Name("platform".into()));
+
+    let refused = |value: &str, wanted: &str| {
+        let lines = refusals(at, &format!("[platform]\n{value}\n{at}"));
+        assert!(
+            lines.len() == 1 && lines[0].starts_with(wanted),
+            "{lines:#?}"
+        );
+    };
+    refused("mtu = 100", "f.toml: platform.mtu = 100: out of range");
+    refused(
+        "namespace = \"inet\"",
+        "f.toml: platform.namespace = \"inet\": internet.namespace is in the same namespace",
+    );
+    refused(
+        "namespace = \"\"",
+        "f.toml: platform.namespace = \"\": not a value",
+    );
+    refused(
+        "addresses = []",
+        "f.toml: platform.addresses = []: unknown key",
+    );
+}
+
+#[test]
 fn services_of_a_namespace_agree_on_the_device() {
     let two = "name = \"fabrikam\"";
     assert_refused(&[

@@ -3,7 +3,7 @@
 use super::*;
 use crate::policy::{Direction, PortId, ServiceId, SourceId};
 
-const ROUTES: [RouteKind; 7] = [
+const ROUTES: [RouteKind; 8] = [
     RouteKind::VnetLocal,
     RouteKind::VnetPeering,
     RouteKind::VirtualAppliance,
@@ -11,6 +11,7 @@ const ROUTES: [RouteKind; 7] = [
     RouteKind::Internet,
     RouteKind::ServiceEndpoint,
     RouteKind::Inbound,
+    RouteKind::Platform,
 ];
 const PUBLIC: Ipv4Addr = Ipv4Addr::new(20, 0, 0, 9);
 const OTHER_PUBLIC: Ipv4Addr = Ipv4Addr::new(20, 0, 0, 8);
