@@ -403,5 +403,6 @@ fn the_own_namespace_is_made_once_and_holds_what_is_attached() {
         .unwrap()
         .unwrap();
     drop(attachment);
-    assert!(!has_device(), "the device goes with its descriptor");
+    // A child that another test is about to start may hold the descriptor for a moment longer.
+    within(|| !has_device());
 }
