@@ -1,23 +1,16 @@
 //! The slow path: a packet without a flow goes through the layers and opens one.
 
+use super::bind::Binding;
 use super::evaluate::{NsgMode, Path, Request, Source};
 use super::{Context, Dropped, Engine, Unsent, make};
 use crate::flow::{
     FlowKey, InsertError, Life, Pair, PairId, Side, SourceKind, TcpTrack, Transposition, Why,
 };
 use crate::policy::{Direction, PortId, PublicAddress, Snapshot, SourceId, Tuple};
-use crate::snat::Lease;
 use crate::stats::DropReason;
 use crate::wire::{Fragment, Transport};
 use core::time::Duration;
 use std::net::Ipv4Addr;
-
-/// A public address and port that an earlier flow of the same tuple had.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Binding {
-    address: Ipv4Addr,
-    port: u16,
-}
 
 impl Engine {
     /// Opens a flow for a packet that has none. `earlier` is the public port to prefer.
@@ -41,25 +34,48 @@ impl Engine {
         }
         .evaluate()
         .inspect_err(|denied| self.reset_from_outside(context, denied.reason))?;
-        let tcp = match &headers.transport {
+        let tcp = self.opening(context, &path)?;
+        let size = self.size_up(context, path.egress)?;
+        self.check_flow_limits(context, path.egress)?;
+        let id = self.open(context, key, &path, (tcp, earlier))?;
+        let egress = self.pass(context, id, Side::Initiator);
+        let egress = egress.ok_or(context.dropped(DropReason::NoFlow))?;
+        self.send(context, egress, size)
+    }
+
+    /// Returns the state that the packet opens a TCP connection in, none for another protocol, and
+    /// refuses what opens no flow.
+    fn opening(
+        &mut self,
+        context: &Context<'_, '_>,
+        path: &Path,
+    ) -> Result<Option<TcpTrack>, Dropped> {
+        match &context.headers.transport {
             Transport::Tcp(segment) if !segment.flags.opens() => {
                 if let Source::Shared(id) = path.source {
                     self.reset_unknown(context, id);
                 }
-                return Err(context.dropped(DropReason::TcpNoFlow).into());
+                Err(context.dropped(DropReason::TcpNoFlow))
             }
-            Transport::Tcp(segment) => Some(TcpTrack::open(segment)),
-            Transport::Echo { request: false } => {
-                return Err(context.dropped(DropReason::NoFlow).into());
-            }
-            _ => None,
-        };
-        let size = self.size_up(context, path.egress)?;
-        self.check_flow_limits(context, path.egress)?;
-        let (lease, source, source_port) = self.bind(context, key, &path, earlier)?;
-        let idle_timeout = tcp_idle(&snapshot, &path)
+            Transport::Tcp(segment) => Ok(Some(TcpTrack::open(segment))),
+            Transport::Echo { request: false } => Err(context.dropped(DropReason::NoFlow)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Opens the pair of a flow that may take `path`, with its source bound.
+    fn open(
+        &mut self,
+        context: &Context<'_, '_>,
+        key: FlowKey,
+        path: &Path,
+        (tcp, earlier): (Option<TcpTrack>, Option<Binding>),
+    ) -> Result<PairId, Dropped> {
+        let (lease, source, source_port) = self.bind(context, key, path, earlier)?;
+        let snapshot = &self.snapshot;
+        let idle_timeout = tcp_idle(snapshot, path)
             .filter(|_| tcp.is_some())
-            .or_else(|| idle_timeout(&snapshot, context.ingress, &path));
+            .or_else(|| idle_timeout(snapshot, context.ingress, path));
         let why = Why {
             route: path.route,
             service: path.service,
@@ -69,25 +85,15 @@ impl Engine {
             destination: path.destination,
             rules: path.rules,
         };
-        let pair = new_pair(
-            context,
-            key,
-            key.translated(source, source_port, path.destination),
-            why,
-        );
-        let id = self.insert(
-            context,
-            Pair {
-                tcp,
-                lease,
-                epoch: snapshot.epoch,
-                idle_timeout,
-                ..pair
-            },
-        )?;
-        let egress = self.pass(context, id, Side::Initiator);
-        let egress = egress.ok_or(context.dropped(DropReason::NoFlow))?;
-        self.send(context, egress, size)
+        let sent = key.translated(source, source_port, path.destination);
+        let pair = Pair {
+            tcp,
+            lease,
+            epoch: snapshot.epoch,
+            idle_timeout,
+            ..new_pair(context, key, sent, why)
+        };
+        self.insert(context, pair)
     }
 
     /// Answers a TCP segment from outside that belongs to no flow, if a NAT gateway has its
@@ -136,54 +142,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives the flow its source: its own, the NIC's public address, or a leased port.
-    fn bind(
-        &mut self,
-        context: &Context<'_, '_>,
-        key: FlowKey,
-        path: &Path,
-        earlier: Option<Binding>,
-    ) -> Result<(Option<Lease>, Ipv4Addr, u16), Dropped> {
-        let id = match path.source {
-            Source::Unchanged => return Ok((None, key.source(), key.source_port())),
-            Source::OneToOne(address) => return Ok((None, address, key.source_port())),
-            Source::Shared(id) => id,
-        };
-        let exhausted = context.dropped(DropReason::SnatExhausted);
-        let snapshot = self.snapshot.clone();
-        let addresses = snapshot
-            .source(id)
-            .map(|source| &*source.addresses)
-            .unwrap_or_default();
-        let flows = &self.flows;
-        // All flows of one sender get the same address while it has ports (RFC 4787 REQ-2).
-        let count = addresses.len().max(1);
-        let first = earlier
-            .and_then(|binding| {
-                addresses
-                    .iter()
-                    .position(|&address| address == binding.address)
-            })
-            .unwrap_or(u32::from(key.source()) as usize % count);
-        for &address in addresses.iter().cycle().skip(first).take(count) {
-            let preferred = earlier
-                .filter(|binding| binding.address == address)
-                .map(|binding| binding.port);
-            let is_free = |port| {
-                let sent = key.translated(address, port, path.destination);
-                flows.find(sent.reply(path.egress)).is_none()
-            };
-            let lease =
-                self.pools
-                    .lease(&mut self.rng, address, key.protocol(), preferred, is_free);
-            if let Some(lease) = lease {
-                let port = lease.port();
-                return Ok((Some(lease), address, port));
-            }
-        }
-        Err(exhausted)
-    }
-
     /// Inserts a pair; if it is not taken, its lease goes back.
     fn insert(&mut self, context: &Context<'_, '_>, pair: Pair) -> Result<PairId, Dropped> {
         let deadline = context
@@ -206,12 +164,6 @@ impl Engine {
         }
     }
 
-    pub(super) fn release(&mut self, lease: Option<Lease>) {
-        if let Some(lease) = lease {
-            self.pools.release(lease);
-        }
-    }
-
     /// Replaces a pair that is over by a new flow of the same tuple, with the same public port if
     /// the policy still gives that address.
     pub(super) fn reopen(
@@ -224,10 +176,7 @@ impl Engine {
         let mut earlier = None;
         if let Some(pair) = self.flows.remove(id) {
             if side == Side::Initiator {
-                earlier = pair.lease.as_ref().map(|lease| Binding {
-                    address: lease.address(),
-                    port: lease.port(),
-                });
+                earlier = Binding::of(&pair);
             }
             self.release(pair.lease);
             if pair.life == Life::Live {

@@ -5,6 +5,7 @@
 //! at once. A hit by an older policy is judged again first ([`mod@reconcile`]), and a bounded
 //! sweep does the same for flows without traffic. A hit allocates nothing and locks nothing.
 
+mod bind;
 mod cut;
 pub mod evaluate;
 mod icmp_error;
