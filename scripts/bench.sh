@@ -81,7 +81,7 @@ namespace = "$VM"
 mtu = $MTU
 EOF
     "${CARGO_TARGET_DIR:-target}/release/postern" --socket "$work/postern.sock" \
-        run -c "$work/bench.toml" 2>"$work/postern.log" &
+        run -c "$work/bench.toml" --state-dir "$work/state" 2>"$work/postern.log" &
     daemon=$!
     for _ in $(seq 100); do
         ! grep -q ready "$work/postern.log" || return 0

@@ -226,7 +226,8 @@ start() {
     write_config
     write_peer
     # Not through the function: the signal that stops it must reach the program itself.
-    "$BINARY" --socket "$work/postern.sock" run -c "$work/postern.toml" >"$work/postern.log" 2>&1 &
+    "$BINARY" --socket "$work/postern.sock" run -c "$work/postern.toml" --state-dir "$work/state" \
+        >"$work/postern.log" 2>&1 &
     daemon=$!
     wait_for "$work/postern.log" ready 10 || fail "Postern does not become ready"
     peer svc storage serve "$STORAGE" 443

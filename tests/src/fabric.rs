@@ -226,7 +226,8 @@ impl Fabric {
         let mut command = Command::new(binary());
         command
             .arg("--socket")
-            .arg(self.dir.path().join("postern.sock"));
+            .arg(self.dir.path().join("postern.sock"))
+            .env("POSTERN_STATE_DIR", self.dir.path().join("state"));
         command
     }
 

@@ -54,8 +54,48 @@ fn a_signal_removes_every_device_address_and_route() {
         let ended = fabric.stop(signal);
         assert!(ended.success(), "{signal:?}: {ended}");
         assert_eq!(inventories(&fabric), before);
-        assert_eq!(files_of(&fabric), ["postern.toml"]);
+        assert_eq!(files_of(&fabric), ["postern.toml", "state"], "keys stay");
     }
+}
+
+#[test]
+fn keys_of_subnets_outlive_a_restart_but_not_the_subnet() {
+    if !privileged() {
+        return;
+    }
+    let both = World::default().to_string();
+    let second = both.find("[[virtualNetwork.subnet]]\nname = \"subnet2\"");
+    let (start, end) = (second.unwrap(), both.find("[[networkInterface]]").unwrap());
+    let one = both.replace(&both[start..end], "");
+    let nics = one.find("[[networkInterface]]\nname = \"vm1\"").unwrap();
+    let services = one.find("[[service]]").unwrap();
+    let one = one.replace(&one[nics..services], "");
+    let keys = |fabric: &Fabric| -> Vec<(String, u64)> {
+        let status = fabric.json(&["status"]);
+        let subnets = status["subnets"].as_array().unwrap();
+        let key = |subnet: &serde_json::Value| {
+            let name = subnet["subnet"].as_str().unwrap().to_owned();
+            (name, subnet["subnetKey"].as_u64().unwrap())
+        };
+        subnets.iter().map(key).collect()
+    };
+    let named = |numbers: &[u64]| -> Vec<(String, u64)> {
+        let names = ["subnet1", "subnet2"].map(str::to_owned);
+        names.into_iter().zip(numbers.iter().copied()).collect()
+    };
+    let mut fabric = Fabric::start(&both);
+    assert_eq!(keys(&fabric), named(&[1, 2]));
+    assert!(fabric.stop(Signal::TERM).success());
+    fabric.run();
+    assert_eq!(keys(&fabric), named(&[1, 2]));
+    fabric.apply(&one);
+    assert!(fabric.stop(Signal::TERM).success());
+    fabric.run();
+    assert_eq!(
+        keys(&fabric),
+        named(&[1, 3]),
+        "it came back, as another one"
+    );
 }
 
 #[test]
@@ -74,7 +114,7 @@ fn down_removes_every_device_address_and_route() {
         "when `down` returns, it is done"
     );
     assert!(fabric.wait_exit().success());
-    assert_eq!(files_of(&fabric), ["postern.toml"]);
+    assert_eq!(files_of(&fabric), ["postern.toml", "state"], "keys stay");
     let again = fabric.postern(&["down"]);
     assert_eq!(again.code, Some(1), "{again}");
 }

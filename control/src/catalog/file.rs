@@ -89,6 +89,8 @@ pub struct Tag {
     pub name: String,
     /// The region, for a tag that belongs to one.
     pub location: Option<Location>,
+    /// The number of the region in the file; 0 where it has none.
+    pub region_id: u16,
     /// The number that grows with each change of the tag.
     pub change_number: u64,
     /// Whether the file says that the tag can be used for endpoints.
@@ -152,12 +154,24 @@ fn parse_tag(file: &str, at: usize, value: &Value) -> Result<Tag, CatalogError> 
     Ok(Tag {
         name: name.to_owned(),
         location: (!region.is_empty()).then(|| regions::from_file(region)),
+        region_id: region_id(&place, properties)?,
         change_number: place.number(properties, "changeNumber")?,
         is_endpoint: features(&place, properties)?
             .iter()
             .any(|feature| feature == "VSE"),
         prefixes: prefixes(&place, properties)?,
     })
+}
+
+/// Returns the number of the region, 0 where old files have none.
+fn region_id(place: &Place<'_>, properties: &Map<String, Value>) -> Result<u16, CatalogError> {
+    const KEY: &str = "regionId";
+    if !properties.contains_key(KEY) {
+        return Ok(0);
+    }
+    let problem = ValueProblem::NotA("a number below 65536");
+    u16::try_from(place.number(properties, KEY)?)
+        .map_err(|_| place.error(KEY, properties.get(KEY), problem))
 }
 
 /// Returns the features, none where old files have null or nothing.

@@ -43,6 +43,8 @@ pub struct Catalog {
     /// Lower-case names of the tags that have regional parts.
     regional: HashSet<String>,
     locations: BTreeSet<Location>,
+    /// The file's numbers of regions.
+    region_ids: HashMap<Location, u16>,
 }
 
 impl Catalog {
@@ -97,6 +99,7 @@ impl Catalog {
             by_region: HashMap::new(),
             regional: HashSet::new(),
             locations: regions::known().map(Location::new).collect(),
+            region_ids: HashMap::new(),
         };
         for (at, tag) in tags.iter().enumerate() {
             catalog.index(at, tag);
@@ -136,6 +139,9 @@ impl Catalog {
             let key = (base.to_owned(), location.clone());
             if child == location.as_str() || !self.by_region.contains_key(&key) {
                 self.by_region.insert(key, at);
+                if tag.region_id != 0 {
+                    self.region_ids.insert(location.clone(), tag.region_id);
+                }
             }
             self.regional.insert(base.to_owned());
             self.locations.insert(location.clone());
@@ -178,6 +184,13 @@ impl Catalog {
     #[must_use]
     pub fn knows(&self, location: &Location) -> bool {
         self.locations.contains(location)
+    }
+
+    /// Returns the number that the file has for a region, as service addresses carry it; 0 where it
+    /// has none.
+    #[must_use]
+    pub fn region_id(&self, location: &Location) -> u16 {
+        self.region_ids.get(location).copied().unwrap_or_default()
     }
 
     /// Returns every known region in alphabetical order.

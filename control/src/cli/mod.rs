@@ -221,6 +221,7 @@ mod tests {
     fn every_verb_of_the_manual_parses() {
         let lines = [
             "postern run -c postern.toml --service-tags tags.json --socket /tmp/x",
+            "postern run -c postern.toml --state-dir /tmp/state",
             "postern apply postern.toml",
             "postern apply -",
             "postern check postern.toml --service-tags tags.json",

@@ -2,6 +2,7 @@
 
 use super::{CatalogArgs, CliError};
 use crate::config;
+use crate::keys::file::DEFAULT_DIR;
 use crate::server::{ServerError, serve};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,10 @@ pub(super) struct RunArgs {
     /// The configuration to start with
     #[arg(short, long, value_name = "FILE")]
     config: PathBuf,
+    /// Where the keys of networks and subnets are kept, made if it is not there
+    /// [env: POSTERN_STATE_DIR] [default: /var/lib/postern]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
     #[command(flatten)]
     catalog: CatalogArgs,
 }
@@ -21,7 +26,8 @@ pub(super) fn run(args: &RunArgs, socket: &Path) -> Result<(), CliError> {
     let catalog = args.catalog.load()?;
     let model = config::load(&args.config, &catalog)
         .map_err(|errors| CliError::Refused(errors.to_string()))?;
-    serve(socket, model, catalog).map_err(|error| match error {
+    let state = state_dir(args.state_dir.as_deref());
+    serve(socket, &state, model, catalog).map_err(|error| match error {
         ServerError::Fabric(error) => {
             let file = args.config.display();
             let lines: Vec<_> = crate::chain(&error)
@@ -32,4 +38,16 @@ pub(super) fn run(args: &RunArgs, socket: &Path) -> Result<(), CliError> {
         }
         other => other.into(),
     })
+}
+
+/// Returns the state directory: as told, or from the environment, or the default one.
+fn state_dir(told: Option<&Path>) -> PathBuf {
+    let from_environment = || {
+        std::env::var_os("POSTERN_STATE_DIR")
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+    };
+    told.map(Path::to_owned)
+        .or_else(from_environment)
+        .unwrap_or_else(|| PathBuf::from(DEFAULT_DIR))
 }

@@ -4,7 +4,7 @@ use super::client::Client;
 use super::output::{Format, print, print_json, seconds};
 use super::table::Table;
 use super::{CliError, ReadArgs};
-use crate::fabric::view::StatusView;
+use crate::fabric::view::{StatusView, SubnetView};
 use crate::server::protocol::Request;
 
 /// Prints what runs.
@@ -45,13 +45,14 @@ fn describe(status: &StatusView) -> String {
             port.addresses.join(","),
         ]);
     }
+    let subnets = subnets(&status.subnets);
     format!(
         "postern {}, process {}, up {}\n\
          epoch         {}{sweeping}\n\
          service tags  changeNumber {}, {}, {}\n\
          flows         {} of at most {}\n\
          \n\
-         {table}",
+         {table}{subnets}",
         status.version,
         status.pid,
         seconds(status.uptime_seconds),
@@ -62,6 +63,25 @@ fn describe(status: &StatusView) -> String {
         status.flows,
         status.max_flows,
     )
+}
+
+/// Returns the subnets and their keys, behind an empty line; nothing where there are none.
+fn subnets(subnets: &[SubnetView]) -> String {
+    if subnets.is_empty() {
+        return String::new();
+    }
+    let header = ["SUBNET", "PREFIX", "VNET KEY", "SUBNET KEY", "IDENTITY"];
+    let mut table = Table::new(header).right(&["VNET KEY", "SUBNET KEY"]);
+    for subnet in subnets {
+        table.row([
+            format!("{}/{}", subnet.virtual_network, subnet.subnet),
+            subnet.address_prefix.clone(),
+            subnet.vnet_key.to_string(),
+            subnet.subnet_key.to_string(),
+            subnet.identity.clone(),
+        ]);
+    }
+    format!("\n{table}")
 }
 
 #[cfg(test)]
@@ -94,6 +114,15 @@ mod tests {
                 offload: true,
                 addresses: vec!["10.0.1.4/24".to_owned()],
             }],
+            subnets: vec![SubnetView {
+                virtual_network: "VNet1".to_owned(),
+                subnet: "subnet1".to_owned(),
+                address_prefix: "10.0.1.0/24".to_owned(),
+                vnet_key: 42,
+                subnet_key: 7,
+                region_id: 26,
+                identity: "fd40:0:2a:7:1a:274::/96".to_owned(),
+            }],
         };
         assert_eq!(
             describe(&status),
@@ -103,7 +132,10 @@ mod tests {
              flows         2 of at most 1000\n\
              \n\
              PORT     STATE     NAMESPACE  DEVICE     MTU  OFFLOAD  ADDRESSES\n\
-             nic/vm0  attached  vm0        postern0  1500  on       10.0.1.4/24\n"
+             nic/vm0  attached  vm0        postern0  1500  on       10.0.1.4/24\n\
+             \n\
+             SUBNET         PREFIX       VNET KEY  SUBNET KEY  IDENTITY\n\
+             VNet1/subnet1  10.0.1.0/24        42           7  fd40:0:2a:7:1a:274::/96\n"
         );
     }
 }

@@ -18,10 +18,13 @@ pub use ports::{PortKindName, PortSpec};
 pub(crate) use tags::{Tags, VnetTags, prefixes};
 
 use crate::catalog::Catalog;
+use crate::keys::KeyError;
 use crate::model::{
     GATEWAY_SUBNET, Model, NatGateway, NetworkInterface, PLATFORM_HOSTS, Subnet as ModelSubnet,
+    VirtualNetwork,
 };
 use nsg::Groups;
+use postern_dataplane::identity::Identity;
 use postern_dataplane::policy::{
     Epoch, Gateway, Nic, Port, PortId, PortKind, PublicAddress, PublicSource, ServiceAddress,
     Settings, SharedSource, Snapshot, SourceId, Subnet, SubnetIndex, Vnet, VnetIndex,
@@ -67,6 +70,9 @@ pub enum CompileError {
         /// Its name.
         name: String,
     },
+    /// There is no key for a network or subnet.
+    #[error(transparent)]
+    Key(#[from] KeyError),
 }
 
 fn missing(kind: &'static str, name: &str) -> CompileError {
@@ -88,6 +94,7 @@ pub fn compile(
     epoch: Epoch,
     numbers: &mut PortNumbers,
 ) -> Result<Compiled, CompileError> {
+    numbers.keys.assign(model)?;
     let ports = ports::specs(model, numbers)?;
     let ids = ports
         .iter()
@@ -96,6 +103,7 @@ pub fn compile(
     let places = Places::new(model, &ids);
     let mut compiler = Compiler {
         model,
+        catalog,
         numbers,
         routes: Routes::new(model, catalog, places),
         ids,
@@ -139,6 +147,7 @@ fn table(specs: &[PortSpec], mut kinds: HashMap<PortId, PortKind>) -> Vec<Option
 /// A snapshot in the making.
 struct Compiler<'m, 'n> {
     model: &'m Model,
+    catalog: &'m Catalog,
     numbers: &'n mut PortNumbers,
     ids: HashMap<&'n str, PortId>,
     groups: Groups<'m>,
@@ -202,6 +211,7 @@ impl<'m> Compiler<'m, '_> {
                 let tables = self.routes.get(at, vnet, subnet)?;
                 self.snapshot.subnets.push(Subnet {
                     vnet: vnet_index,
+                    identity: self.identity(vnet, subnet)?,
                     nsg,
                     routes: tables.routes,
                     rivals: tables.rivals,
@@ -210,6 +220,21 @@ impl<'m> Compiler<'m, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Returns what packets of the subnet carry where a service sees it.
+    fn identity(
+        &self,
+        vnet: &VirtualNetwork,
+        subnet: &ModelSubnet,
+    ) -> Result<Identity, CompileError> {
+        let keys = self.numbers.keys.subnet(&vnet.name, &subnet.name);
+        let (vnet_key, subnet_key) = keys.ok_or_else(|| missing("subnet", &subnet.name))?;
+        Ok(Identity {
+            vnet: vnet_key,
+            subnet: subnet_key,
+            region: self.catalog.region_id(&vnet.location),
+        })
     }
 
     /// Returns what is behind each port, and enters the addresses where packets look for them.

@@ -2,6 +2,7 @@
 
 use super::CompileError;
 use crate::catalog::Service;
+use crate::keys::Keys;
 use postern_dataplane::policy::{PortId, RuleId, ServiceId};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -15,7 +16,8 @@ const MOST_PORTS: u16 = 4096;
 /// A port keeps its number as long as it is there. The number of a port that went away rests until
 /// no fresh one is left, and then the one that rested longest is given first, so that what the
 /// packet path still holds of the old port is never taken for the new one. Rules keep theirs for
-/// ever, because a flow remembers the rule that let it in.
+/// ever, because a flow remembers the rule that let it in. The keys of networks and subnets outlive
+/// even the process.
 ///
 /// Compiling changes the numbers. Whoever may have to go back compiles with a clone and keeps it
 /// once the policy stands.
@@ -26,9 +28,25 @@ pub struct PortNumbers {
     resting: VecDeque<u16>,
     rules: HashMap<RuleName, u32>,
     rule_names: Vec<RuleName>,
+    pub(super) keys: Keys,
 }
 
 impl PortNumbers {
+    /// Returns numbers that go on with these keys.
+    #[must_use]
+    pub fn with_keys(keys: Keys) -> Self {
+        Self {
+            keys,
+            ..Self::default()
+        }
+    }
+
+    /// Returns the keys of the networks and subnets of the last model.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// Returns the numbers of these ports and of no others.
     pub(super) fn assign(
         &mut self,

@@ -578,3 +578,16 @@ fn of_equal_prefixes_the_first_service_name_stands_and_longer_ones_win() {
         assert_eq!(compiled.names.service(service), Some(wanted), "{at}");
     }
 }
+
+#[test]
+fn a_subnet_has_its_keys_and_the_number_of_its_region() {
+    let compiled = compiled(NETWORK);
+    let identity = |nic: &str| {
+        let subnet = compiled.nic(nic).subnet;
+        let identity = compiled.snapshot.subnet(subnet).unwrap().identity;
+        (identity.vnet.get(), identity.subnet.get(), identity.region)
+    };
+    assert_eq!(identity("gated0"), (1, 1, 26));
+    assert_eq!(identity("open1"), (1, 2, 26));
+    assert_eq!(identity("private0"), (1, 3, 26));
+}

@@ -6,6 +6,7 @@
 //! changes at the devices is decided in `plan`, and what touches the host is behind [`Host`].
 
 mod host;
+mod keeper;
 mod namespaces;
 pub mod nsg;
 mod plan;
@@ -24,7 +25,10 @@ pub use read::ReadError;
 use crate::attach::{AttachError, NamespaceId};
 use crate::catalog::Catalog;
 use crate::compile::{CompileError, Compiled, Names, PortNumbers, PortSpec, compile};
+use crate::keys::Keys;
+use crate::keys::file::{KeyFile, StateError};
 use crate::model::{Change, Model, ModelError, NamespaceRef, SupplyErrors};
+use keeper::Keeper;
 use plan::{Plan, Update, same_device};
 use postern_dataplane::engine::{Engine, EngineConfig, SweepReport};
 use postern_dataplane::io::{IoError, Worker, WorkerGone};
@@ -45,6 +49,9 @@ pub enum FabricError {
     /// The service-tag file does not supply what the model uses.
     #[error(transparent)]
     Supply(#[from] SupplyErrors),
+    /// The keys of the change cannot be kept.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The model does not compile.
     #[error(transparent)]
     Compile(#[from] CompileError),
@@ -100,6 +107,7 @@ pub struct Fabric<H: Host = LinuxHost> {
     started: Instant,
     model: Model,
     numbers: PortNumbers,
+    keeper: Keeper,
     names: Names,
     snapshot: Arc<Snapshot>,
     /// The ports of the policy in force.
@@ -111,18 +119,26 @@ pub struct Fabric<H: Host = LinuxHost> {
 }
 
 impl Fabric<LinuxHost> {
-    /// Starts the worker and brings `model` into force; packets flow when it returns.
+    /// Starts the worker and brings `model` into force with the keys of `state`; packets flow when
+    /// it returns.
     ///
     /// # Errors
     ///
     /// As [`Fabric::apply`]; nothing is left behind.
-    pub fn start(model: Model, catalog: Arc<Catalog>) -> Result<Self, FabricError> {
+    pub fn start(
+        model: Model,
+        catalog: Arc<Catalog>,
+        state: (KeyFile, Keys),
+    ) -> Result<Self, FabricError> {
         let config = EngineConfig {
             max_flows: model.settings.max_flows,
             seed: random(),
         };
         let worker = Worker::start(Engine::new(config, Arc::default()))?;
         let mut fabric = Self::new(LinuxHost::new(worker), catalog);
+        let (file, keys) = state;
+        fabric.numbers = PortNumbers::with_keys(keys.clone());
+        fabric.keeper = Keeper::new(file, keys);
         fabric.model.settings.max_flows = model.settings.max_flows;
         match fabric.apply(model) {
             Ok(_) => Ok(fabric),
@@ -156,6 +172,7 @@ impl<H: Host> Fabric<H> {
             started: Instant::now(),
             model: Model::default(),
             numbers: PortNumbers::default(),
+            keeper: Keeper::default(),
             names: Names::default(),
             snapshot: Arc::default(),
             ports: Vec::new(),
@@ -241,7 +258,10 @@ impl<H: Host> Fabric<H> {
         namespaces::check_new(&model, is_new, &self.host)?;
         let places = self.places(&plan);
         let snapshot = Arc::new(compiled.snapshot);
-        let sweep = self.execute(&plan, &snapshot)?;
+        self.keeper.prepare(numbers.keys(), self.numbers.keys())?;
+        let executed = self.execute(&plan, &snapshot);
+        let sweep = executed.inspect_err(|_| self.keeper.settle(self.numbers.keys()))?;
+        self.keeper.settle(numbers.keys());
         debug!(
             epoch = snapshot.epoch.0,
             changes = changes.len(),

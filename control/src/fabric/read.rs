@@ -4,17 +4,18 @@ use super::nsg::{EffectiveNsgs, NsgView, effective, views};
 use super::tags::file_view;
 use super::view::{
     DropView, EndpointView, FlowRow, FlowRules, FlowStatsView, FlowsView, PoolStatsView,
-    PortStatsView, PortView, StatsView, StatusView, TrafficView,
+    PortStatsView, PortView, StatsView, StatusView, SubnetView, TrafficView,
 };
 use super::{Fabric, LinuxHost};
 use crate::compile::{Names, PortSpec};
-use crate::model::{NetworkInterface, direction_name};
+use crate::model::{NetworkInterface, Subnet, VirtualNetwork, direction_name};
 use postern_dataplane::engine::{Engine, FlowView, RouteKind, SourceKind};
+use postern_dataplane::identity::Identity;
 use postern_dataplane::io::WorkerGone;
 use postern_dataplane::policy::{PortId, RuleId};
 use postern_dataplane::snat::PoolView;
 use postern_dataplane::stats::{Counters, PortCounters};
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +64,31 @@ impl Fabric<LinuxHost> {
                 .in_order()
                 .map(|spec| port_view(spec, &missing))
                 .collect(),
+            subnets: self.subnets(),
         })
+    }
+
+    fn subnets(&self) -> Vec<SubnetView> {
+        let vnets = self.model.vnets.iter();
+        let places = vnets.flat_map(|vnet| vnet.subnets.iter().map(move |subnet| (vnet, subnet)));
+        let view = |(vnet, subnet): (&VirtualNetwork, &Subnet)| {
+            let (vnet_key, subnet_key) = self.numbers.keys().subnet(&vnet.name, &subnet.name)?;
+            let identity = Identity {
+                vnet: vnet_key,
+                subnet: subnet_key,
+                region: self.catalog.region_id(&vnet.location),
+            };
+            Some(SubnetView {
+                virtual_network: vnet.name.clone(),
+                subnet: subnet.name.clone(),
+                address_prefix: subnet.prefix.to_string(),
+                vnet_key: vnet_key.get(),
+                subnet_key: subnet_key.get(),
+                region_id: identity.region,
+                identity: format!("{}/96", identity.address(Ipv4Addr::UNSPECIFIED)),
+            })
+        };
+        places.filter_map(view).collect()
     }
 
     /// Returns the counters.

@@ -1,5 +1,7 @@
 //! The transaction over a host that fails where it is told to.
 
+mod keys;
+
 use super::*;
 use crate::config;
 use postern_dataplane::io::Tun;

@@ -68,6 +68,28 @@ pub struct StatusView {
     pub max_flows: u64,
     /// The ports, in the order of their numbers.
     pub ports: Vec<PortView>,
+    /// The subnets, in the order of the configuration.
+    pub subnets: Vec<SubnetView>,
+}
+
+/// A subnet and what its packets carry where a service sees them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SubnetView {
+    /// The virtual network.
+    pub virtual_network: String,
+    /// The subnet.
+    pub subnet: String,
+    /// Its addresses.
+    pub address_prefix: String,
+    /// The key of the network.
+    pub vnet_key: u32,
+    /// The key of the subnet in the network.
+    pub subnet_key: u16,
+    /// The number of the region in the service-tag file; 0 where it has none.
+    pub region_id: u16,
+    /// The IPv6 prefix that bears the identity.
+    pub identity: String,
 }
 
 /// The service-tag file in use.

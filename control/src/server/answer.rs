@@ -159,7 +159,9 @@ impl From<&FabricError> for Fault {
             | FabricError::NeedsRestart { .. }
             | FabricError::Namespaces(_) => FaultCode::Refused,
             FabricError::Attach { .. } => FaultCode::AttachFailed,
-            FabricError::Start(_) | FabricError::WorkerGone(_) => FaultCode::Internal,
+            FabricError::State(_) | FabricError::Start(_) | FabricError::WorkerGone(_) => {
+                FaultCode::Internal
+            }
         };
         Self::new(code, crate::chain(error))
     }

@@ -13,6 +13,8 @@ pub use socket::{ControlSocket, DEFAULT_PATH, SocketError};
 
 use crate::catalog::Catalog;
 use crate::fabric::{Fabric, FabricError};
+use crate::keys::Keys;
+use crate::keys::file::{KeyFile, StateError};
 use crate::model::Model;
 use std::io;
 use std::path::Path;
@@ -29,6 +31,9 @@ pub enum ServerError {
     /// The control socket could not be made.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The control runtime or a signal handler could not be made.
     #[error("cannot start the control runtime")]
     Runtime(#[source] io::Error),
@@ -55,20 +60,21 @@ impl Daemon {
     }
 }
 
-/// Brings `model` into force and serves the control socket at `path` until a signal or a request
-/// ends it; then removes everything that was made.
+/// Brings `model` into force, with the keys that `state` holds, and serves the control socket at
+/// `path` until a signal or a request ends it; then removes everything that was made but the state.
 ///
 /// # Errors
 ///
-/// The socket is another daemon's, the policy cannot be brought into force, or the worker ended by
+/// The socket or the state directory is another daemon's or cannot be used, the policy cannot be brought into force, or the worker ended by
 /// itself. Nothing is left behind in any case.
-pub fn serve(path: &Path, model: Model, catalog: Catalog) -> Result<(), ServerError> {
+pub fn serve(path: &Path, state: &Path, model: Model, catalog: Catalog) -> Result<(), ServerError> {
     let socket = ControlSocket::bind(path)?;
+    let state = KeyFile::open(state)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(ServerError::Runtime)?;
-    let served = runtime.block_on(run(&socket, path, model, catalog));
+    let served = runtime.block_on(run(&socket, path, state, model, catalog));
     // A request that is still at work, such as one that waits for a sweep, must not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
@@ -77,13 +83,14 @@ pub fn serve(path: &Path, model: Model, catalog: Catalog) -> Result<(), ServerEr
 async fn run(
     socket: &ControlSocket,
     path: &Path,
+    state: (KeyFile, Keys),
     model: Model,
     catalog: Catalog,
 ) -> Result<(), ServerError> {
     // Before anything is made, so that a signal that comes meanwhile is not lost.
     let mut signals = Signals::new().map_err(ServerError::Runtime)?;
     let listener = UnixListener::from_std(socket.listener()?).map_err(ServerError::Runtime)?;
-    let start = move || Fabric::start(model, Arc::new(catalog));
+    let start = move || Fabric::start(model, Arc::new(catalog), state);
     let fabric = blocking(start).await.map_err(ServerError::Runtime)??;
     let daemon = Arc::new(Daemon {
         fabric: Mutex::new(fabric),

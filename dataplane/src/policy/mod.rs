@@ -25,6 +25,7 @@ pub use routes::{
 };
 pub use settings::{CloseMode, Settings, Timers};
 
+use crate::identity::Identity;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -56,6 +57,8 @@ pub struct Vnet {
 pub struct Subnet {
     /// The network that the subnet is part of.
     pub vnet: VnetIndex,
+    /// What its packets carry where a service sees them.
+    pub identity: Identity,
     /// The subnet's NSG; none allows everything.
     pub nsg: Option<Arc<Nsg>>,
     /// Routes of every kind but endpoint routes.

@@ -8,6 +8,7 @@
 //! ```
 
 use ipnet::Ipv4Net;
+use postern_dataplane::identity::{Identity, SubnetKey, VnetKey};
 use postern_dataplane::policy::{
     Access, AddrSet, Endpoint, EndpointTable, Epoch, NextHop, Nic, Nsg, Port, PortId, PortKind,
     PortSet, Protocol, PublicAddress, PublicSource, Route, RouteTable, Rule, RuleId,
@@ -80,12 +81,22 @@ fn nic(address: &str, subnet: u16, public: PublicSource) -> Port {
     }
 }
 
+/// Returns the identity of a subnet in Korea Central.
+pub fn identity(vnet: u32, subnet: u16) -> Identity {
+    Identity {
+        vnet: VnetKey::new(vnet).unwrap(),
+        subnet: SubnetKey::new(subnet).unwrap(),
+        region: 26,
+    }
+}
+
 /// Returns the network with these endpoints on subnet 1.
 pub fn world(epoch: u32, services: &[ServiceId]) -> Snapshot {
     let a = |text: &str| -> Ipv4Addr { text.parse().unwrap() };
     let shared = PublicSource::Shared(SourceId(0));
-    let subnet = |vnet, services: &[ServiceId]| Subnet {
+    let subnet = |vnet, key, services: &[ServiceId]| Subnet {
         vnet: VnetIndex(vnet),
+        identity: identity(u32::from(vnet) + 1, key),
         nsg: None,
         routes: routes("10.0.0.0/16"),
         rivals: routes("10.0.0.0/16"),
@@ -125,7 +136,7 @@ pub fn world(epoch: u32, services: &[ServiceId]) -> Snapshot {
                 flow_timeout: None,
             },
         ],
-        subnets: vec![subnet(0, services), subnet(0, &[]), subnet(1, &[])],
+        subnets: vec![subnet(0, 1, services), subnet(0, 2, &[]), subnet(1, 1, &[])],
         sources: vec![SharedSource {
             addresses: vec![a(POOL)],
             ..SharedSource::default()

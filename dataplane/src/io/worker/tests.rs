@@ -45,6 +45,11 @@ fn snapshot(epoch: u32) -> Arc<Snapshot> {
         }],
         subnets: vec![Subnet {
             vnet: VnetIndex(0),
+            identity: crate::identity::Identity {
+                vnet: crate::identity::VnetKey::MIN,
+                subnet: crate::identity::SubnetKey::MIN,
+                region: 0,
+            },
             nsg: None,
             routes: Arc::new(RouteTable::new(vec![Route::new(
                 prefix,
