@@ -201,15 +201,20 @@ struct Bench {
 }
 
 impl Bench {
-    /// Returns a fabric in which `text` is in force.
-    fn new(text: &str) -> Self {
+    /// Returns a fabric in which nothing is in force yet.
+    fn bare() -> Self {
         let state = Rc::new(State::default());
         let host = FakeHost {
             state: Rc::clone(&state),
             ..FakeHost::default()
         };
         let fabric = Fabric::new(host, Arc::new(Catalog::bundled().unwrap()));
-        let mut bench = Self { fabric, state };
+        Self { fabric, state }
+    }
+
+    /// Returns a fabric in which `text` is in force.
+    fn new(text: &str) -> Self {
+        let mut bench = Self::bare();
         bench.apply(text).unwrap();
         bench.state.steps();
         bench

@@ -30,7 +30,7 @@ impl Scratch {
 
     /// Returns a fabric that keeps its keys here, as after a start with `text`.
     fn start(&self, text: &str) -> Bench {
-        let mut bench = Bench::new("");
+        let mut bench = Bench::bare();
         let (file, keys) = KeyFile::open(&self.0).unwrap();
         bench.fabric.numbers = PortNumbers::with_keys(keys.clone());
         bench.fabric.keeper = Keeper::new(file, keys);
