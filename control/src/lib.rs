@@ -1,7 +1,7 @@
 //! Postern's control side: resources become compiled policy, attachments and answers.
 //!
-//! Dependencies point one way: `model, catalog <- config, keys, compile, diagnose, attach <- fabric
-//! <- server, cli`. Nothing here touches a packet.
+//! Dependencies point one way: `model, catalog <- config, keys, compile, diagnose, attach, learn <-
+//! fabric <- server, cli`. Nothing here touches a packet.
 
 pub mod attach;
 pub mod catalog;
@@ -12,6 +12,7 @@ pub mod diagnose;
 pub mod fabric;
 pub mod front;
 pub mod keys;
+pub mod learn;
 pub mod model;
 pub mod server;
 

@@ -157,6 +157,18 @@ pub fn update(old: &PortSpec, new: &PortSpec) -> Result<(), AttachError> {
     })
 }
 
+/// Runs `work` inside a namespace, on a thread that ends with it.
+///
+/// # Errors
+///
+/// [`AttachError::NotFound`], [`AttachError::NotNetwork`], [`AttachError::Enter`], or as `work`.
+pub(crate) fn enter<R: Send>(
+    namespace: &NamespaceRef,
+    work: impl FnOnce() -> Result<R, AttachError> + Send,
+) -> Result<R, AttachError> {
+    namespace::enter(namespace, work)
+}
+
 /// Returns which namespace it is, to notice one that was removed and made again.
 ///
 /// # Errors

@@ -65,7 +65,7 @@ enum Verb {
     /// Show network security groups
     #[command(subcommand)]
     Nsg(nsg::NsgVerb),
-    /// Show the effective routes of a NIC
+    /// Show the effective routes of a NIC, or what gateways have learned
     Routes(routes::RoutesArgs),
     /// Show live flows, and why each goes where it goes
     Flows(flows::FlowsArgs),
@@ -233,6 +233,7 @@ mod tests {
             "postern nsg show nsg1 -o table",
             "postern nsg effective vm0 -o json",
             "postern routes vm0",
+            "postern routes --learned -o json",
             "postern flows --limit 5 --nic vm0",
             "postern --socket /tmp/x stats -o json",
             "postern status --log debug",
@@ -253,6 +254,8 @@ mod tests {
             "postern endpoint enable VNet1/subnet1",
             "postern stats -o yaml",
             "postern tags reload",
+            "postern routes",
+            "postern routes vm0 --learned",
             "postern flows --limit -1",
         ];
         for line in lines {

@@ -1,9 +1,10 @@
-//! `postern routes NIC`.
+//! `postern routes NIC` and `postern routes --learned`.
 
 use super::client::Client;
 use super::output::{Format, print, print_json};
 use super::table::Table;
 use super::{CliError, ReadArgs};
+use crate::fabric::view::LearnedView;
 use crate::server::protocol::Request;
 use clap::Args;
 use serde::Deserialize;
@@ -12,7 +13,11 @@ use serde::Deserialize;
 #[derive(Debug, Args)]
 pub(super) struct RoutesArgs {
     /// The NIC
-    nic: String,
+    #[arg(required_unless_present = "learned")]
+    nic: Option<String>,
+    /// Show what gateways have learned from routing daemons, instead of the routes of a NIC
+    #[arg(long, conflicts_with_all = ["nic", "all"])]
+    learned: bool,
     /// Show every prefix of a route, not the first few (tables only; JSON has them all)
     #[arg(long)]
     all: bool,
@@ -39,16 +44,57 @@ struct Route {
     next_hop_ip_address: Vec<String>,
 }
 
-/// Prints the effective routes of a NIC, with the columns of `az network nic show-effective-route-table`.
+/// Prints the effective routes of a NIC, with the columns of `az network nic show-effective-route-table`,
+/// or what gateways have learned.
 pub(super) fn routes(args: &RoutesArgs, client: &mut Client) -> Result<(), CliError> {
-    let answer = client.ask(&Request::Routes {
-        nic: args.nic.clone(),
-    })?;
+    let Some(nic) = &args.nic else {
+        return learned(args.read.output, client);
+    };
+    let answer = client.ask(&Request::Routes { nic: nic.clone() })?;
     if args.read.output == Format::Json {
         return Ok(print_json(&answer)?);
     }
     let routes: Routes = serde_json::from_value(answer).map_err(super::ClientError::from)?;
     Ok(print(table(&routes, args.all))?)
+}
+
+fn learned(format: Format, client: &mut Client) -> Result<(), CliError> {
+    let learned: LearnedView = client.ask_for(&Request::LearnedRoutes)?;
+    match format {
+        Format::Json => print_json(&learned)?,
+        Format::Table => print(describe(&learned))?,
+    }
+    Ok(())
+}
+
+fn describe(learned: &LearnedView) -> String {
+    let mut text = String::new();
+    for gateway in &learned.gateways {
+        let left_out = match gateway.left_out {
+            0 => String::new(),
+            count => format!(" ({count} more are left out)"),
+        };
+        text += &format!(
+            "gateway {} of {}, {} of {}: {} prefixes{left_out}\n",
+            gateway.name,
+            gateway.virtual_network,
+            gateway.source,
+            gateway.namespace,
+            gateway.learned,
+        );
+    }
+    let mut table =
+        Table::new(["GATEWAY", "NETWORK", "NEXT HOP", "PROTOCOL", "METRIC"]).right(&["METRIC"]);
+    for route in &learned.value {
+        table.row([
+            route.gateway.clone(),
+            route.network.clone(),
+            route.next_hop.clone().unwrap_or_default(),
+            route.protocol.clone(),
+            route.metric.to_string(),
+        ]);
+    }
+    format!("{text}\n{table}")
 }
 
 fn table(routes: &Routes, all: bool) -> Table {

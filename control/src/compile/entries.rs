@@ -7,7 +7,7 @@
 use super::{CompileError, missing};
 use crate::catalog::Catalog;
 use crate::model::{
-    Destination, Model, NetworkPeer, RouteTable, Subnet, UNROUTED, UserNextHop, UserRoute,
+    Destination, Learned, Model, NetworkPeer, RouteTable, Subnet, UNROUTED, UserNextHop, UserRoute,
     VirtualNetwork, VsePrecedence,
 };
 use ipnet::Ipv4Net;
@@ -50,11 +50,14 @@ pub(crate) struct Entry<'m> {
 /// Returns the routes of a subnet, but for those of its endpoints: ranges of the network, peers,
 /// the gateway's, the Internet, the blocks that lead nowhere, the user's.
 ///
+/// The gateway's are those that were written down and those that it has learned.
+///
 /// A block that the network has as a range, or holds inside of one, is not unrouted; a range inside
 /// of a block stands beside it, and the longer prefix decides. A user's route for everything takes
-/// the place of all such blocks.
+/// the place of all such blocks; a gateway's does so by a setting.
 pub(crate) fn entries<'m>(
     model: &'m Model,
+    learned: &Learned,
     catalog: &Catalog,
     vnet: &'m VirtualNetwork,
     table: Option<&'m RouteTable>,
@@ -72,19 +75,20 @@ pub(crate) fn entries<'m>(
         let ranges = peer.vnet.address_prefixes.iter();
         entries.extend(ranges.map(|&prefix| one(Origin::Default, prefix, Hop::Peering(peer))));
     }
+    let mut is_default_behind = false;
     if !table.is_some_and(|table| table.disable_bgp_route_propagation) {
-        let gateway = model.gateway_of(vnet);
-        let known = gateway.map_or(&[][..], |gateway| &gateway.address_prefixes);
-        entries.extend(
-            known
-                .iter()
-                .map(|&prefix| one(Origin::Gateway, prefix, Hop::Gateway)),
-        );
+        let gateway = model.gateway_of(vnet).into_iter();
+        for prefix in gateway.flat_map(|gateway| learned.behind(gateway)) {
+            is_default_behind |= prefix.prefix_len() == 0;
+            entries.push(one(Origin::Gateway, prefix, Hop::Gateway));
+        }
     }
     entries.push(one(Origin::Default, Ipv4Net::default(), Hop::Internet));
     let everything = Destination::Prefix(Ipv4Net::default());
     let routes = table.map_or(&[][..], |table| &table.routes);
-    if !routes.iter().any(|route| route.destination == everything) {
+    let by_user = routes.iter().any(|route| route.destination == everything);
+    let by_gateway = is_default_behind && model.settings.learned_default_removes_none;
+    if !by_user && !by_gateway {
         let covered =
             |block: &&Ipv4Net| vnet.address_prefixes.iter().any(|own| own.contains(*block));
         let nowhere = UNROUTED.iter().filter(|block| !covered(block));

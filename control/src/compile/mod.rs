@@ -14,14 +14,15 @@ mod tests;
 
 pub(crate) use entries::{Entry, Hop, Origin, entries, rivals, standing_routes, table_of};
 pub use numbers::{Names, PortNumbers, RuleName};
+pub(crate) use ports::gateway_name;
 pub use ports::{PortKindName, PortSpec};
 pub(crate) use tags::{Tags, VnetTags, prefixes};
 
 use crate::catalog::Catalog;
 use crate::keys::KeyError;
 use crate::model::{
-    GATEWAY_SUBNET, Model, NatGateway, NetworkInterface, PLATFORM_HOSTS, Subnet as ModelSubnet,
-    VirtualNetwork,
+    GATEWAY_SUBNET, Learned, Model, NatGateway, NetworkInterface, PLATFORM_HOSTS,
+    Subnet as ModelSubnet, VirtualNetwork,
 };
 use nsg::Groups;
 use postern_dataplane::identity::Identity;
@@ -82,14 +83,29 @@ fn missing(kind: &'static str, name: &str) -> CompileError {
     }
 }
 
-/// Compiles a model into the policy with the number `epoch`.
+/// Compiles a model whose gateways have learned nothing into the policy with the number `epoch`.
+///
+/// # Errors
+///
+/// As [`compile_learned`].
+pub fn compile(
+    model: &Model,
+    catalog: &Catalog,
+    epoch: Epoch,
+    numbers: &mut PortNumbers,
+) -> Result<Compiled, CompileError> {
+    compile_learned(model, &Learned::default(), catalog, epoch, numbers)
+}
+
+/// Compiles a model, and what its gateways have learned, into the policy with the number `epoch`.
 ///
 /// # Errors
 ///
 /// The model has more ports, networks or subnets than there are numbers, or refers to a service tag
 /// that `catalog` lacks.
-pub fn compile(
+pub fn compile_learned(
     model: &Model,
+    learned: &Learned,
     catalog: &Catalog,
     epoch: Epoch,
     numbers: &mut PortNumbers,
@@ -105,9 +121,9 @@ pub fn compile(
         model,
         catalog,
         numbers,
-        routes: Routes::new(model, catalog, places),
+        routes: Routes::new(model, learned, catalog, places),
         ids,
-        groups: Groups::new(model, catalog),
+        groups: Groups::new(model, learned, catalog),
         endpoints: Endpoints::new(catalog),
         subnets: HashMap::new(),
         snapshot: Snapshot {

@@ -5,8 +5,8 @@ use super::tags::{Tags, VnetTags, routed_prefixes};
 use super::{CompileError, missing};
 use crate::catalog::Catalog;
 use crate::model::{
-    Model, PLATFORM_HOSTS, Peer, Ports, RuleProtocol, SecurityRule, Subnet, VirtualNetwork,
-    default_rules,
+    Learned, Model, PLATFORM_HOSTS, Peer, Ports, RuleProtocol, SecurityRule, Subnet,
+    VirtualNetwork, default_rules,
 };
 use ipnet::Ipv4Net;
 use postern_dataplane::policy::{AddrSet, Direction, Nsg, PortSet, Protocol, Rule, RuleId};
@@ -20,6 +20,7 @@ type Place<'m> = (&'m str, Vec<Ipv4Net>);
 /// the routes of its subnets add: `VirtualNetwork` and `Internet` stand for other addresses there.
 pub(super) struct Groups<'m> {
     model: &'m Model,
+    learned: &'m Learned,
     tags: Tags<'m>,
     places: HashMap<Place<'m>, VnetTags>,
     exempt: Arc<AddrSet>,
@@ -27,10 +28,11 @@ pub(super) struct Groups<'m> {
 }
 
 impl<'m> Groups<'m> {
-    pub(super) fn new(model: &'m Model, catalog: &'m Catalog) -> Self {
+    pub(super) fn new(model: &'m Model, learned: &'m Learned, catalog: &'m Catalog) -> Self {
         let exempt = PLATFORM_HOSTS.iter().copied().flatten().copied();
         Self {
             model,
+            learned,
             tags: Tags::new(catalog),
             places: HashMap::new(),
             exempt: Arc::new(AddrSet::from_prefixes(exempt)),
@@ -55,7 +57,7 @@ impl<'m> Groups<'m> {
             .ok_or_else(|| missing("networkSecurityGroup", name))?;
         let place = (
             vnet.name.as_str(),
-            routed_prefixes(self.model, vnet, subnet),
+            routed_prefixes(self.model, self.learned, vnet, subnet),
         );
         let key = (nsg.name.as_str(), place.clone());
         if let Some(done) = self.compiled.get(&key) {

@@ -72,7 +72,7 @@ pub(super) fn nic_name(nic: &str) -> String {
 }
 
 /// Returns the name of the port of a gateway.
-pub(super) fn gateway_name(gateway: &str) -> String {
+pub(crate) fn gateway_name(gateway: &str) -> String {
     format!("gateway/{gateway}")
 }
 

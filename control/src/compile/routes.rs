@@ -3,7 +3,7 @@
 use super::entries::{Entry, Hop, Origin, entries, rivals, standing_routes, table_of};
 use super::{CompileError, index, ports};
 use crate::catalog::{Catalog, Locations};
-use crate::model::{Model, Subnet, VirtualNetwork};
+use crate::model::{Learned, Model, Subnet, VirtualNetwork};
 use ipnet::Ipv4Net;
 use postern_dataplane::policy::{
     Appliance, Endpoint, EndpointTable, NextHop, Peer, PortId, Route, RouteTable, Standing,
@@ -56,15 +56,22 @@ pub(super) struct Tables {
 /// Builds route tables; subnets of a network with the same user routes share them.
 pub(super) struct Routes<'m> {
     model: &'m Model,
+    learned: &'m Learned,
     catalog: &'m Catalog,
     places: Places,
     tables: HashMap<(usize, Option<&'m str>), Tables>,
 }
 
 impl<'m> Routes<'m> {
-    pub(super) fn new(model: &'m Model, catalog: &'m Catalog, places: Places) -> Self {
+    pub(super) fn new(
+        model: &'m Model,
+        learned: &'m Learned,
+        catalog: &'m Catalog,
+        places: Places,
+    ) -> Self {
         Self {
             model,
+            learned,
             catalog,
             places,
             tables: HashMap::new(),
@@ -83,7 +90,7 @@ impl<'m> Routes<'m> {
         if let Some(done) = self.tables.get(&key) {
             return Ok(done.clone());
         }
-        let entries = entries(self.model, self.catalog, vnet, table)?;
+        let entries = entries(self.model, self.learned, self.catalog, vnet, table)?;
         let standing = standing_routes(&entries).into_iter();
         let routes = standing.map(|(prefix, place)| (prefix, place, Standing::default()));
         let rivals = rivals(&entries, self.model.settings.vse_precedence);
@@ -107,7 +114,7 @@ impl<'m> Routes<'m> {
             Some(subnet) => table_of(self.model, subnet)?,
             None => None,
         };
-        let mut entries = entries(self.model, self.catalog, vnet, table)?;
+        let mut entries = entries(self.model, self.learned, self.catalog, vnet, table)?;
         entries.retain(|entry| entry.origin == Origin::User || matches!(entry.hop, Hop::VnetLocal));
         let standing = standing_routes(&entries).into_iter();
         let routes = standing.map(|(prefix, place)| (prefix, place, Standing::default()));

@@ -2,7 +2,8 @@
 
 use crate::catalog::Catalog;
 use crate::model::{
-    Destination, Gateway, Model, NOT_PUBLIC, PLATFORM, Peer, RuleTag, Subnet, VirtualNetwork,
+    Destination, Gateway, Learned, Model, NOT_PUBLIC, PLATFORM, Peer, RuleTag, Subnet,
+    VirtualNetwork,
 };
 use ipnet::{Ipv4Net, Ipv4Subnets};
 use postern_dataplane::policy::AddrSet;
@@ -30,9 +31,12 @@ pub(crate) struct VnetTags {
 
 /// Returns the prefixes that routes of a subnet add to `VirtualNetwork` there: ranges of peered
 /// networks, what gateways reach, and those that its user routes have (reference section 4.4).
-/// Routes by service tag add nothing: their prefixes stay in the tag.
+/// Routes by service tag add nothing: their prefixes stay in the tag. A gateway's route for every
+/// address adds them all only where the subnet takes routes of gateways; its other prefixes are
+/// the network's on-premises side whether or not a subnet has a route to it.
 pub(super) fn routed_prefixes(
     model: &Model,
+    learned: &Learned,
     vnet: &VirtualNetwork,
     subnet: &Subnet,
 ) -> Vec<Ipv4Net> {
@@ -41,11 +45,13 @@ pub(super) fn routed_prefixes(
         .flat_map(|peer| peer.vnet.address_prefixes.iter().copied());
     let is_own = |gateway: &&Gateway| gateway.vnet.eq_ignore_ascii_case(&vnet.name);
     let gateways = model.gateways.iter().filter(is_own);
-    let behind = gateways.flat_map(|gateway| gateway.address_prefixes.iter().copied());
     let table = subnet
         .route_table
         .as_ref()
         .and_then(|name| model.route_table(name));
+    let is_cut_off = table.is_some_and(|table| table.disable_bgp_route_propagation);
+    let behind = gateways.flat_map(|gateway| learned.behind(gateway));
+    let behind = behind.filter(|prefix| prefix.prefix_len() > 0 || !is_cut_off);
     let routes = table.into_iter().flat_map(|table| &table.routes);
     let of_users = routes.filter_map(|route| match &route.destination {
         Destination::Prefix(prefix) => Some(*prefix),
@@ -63,8 +69,13 @@ pub(super) fn routed_prefixes(
 
 impl VnetTags {
     /// Returns the expansions in a subnet of `vnet`.
-    pub(crate) fn new(model: &Model, vnet: &VirtualNetwork, subnet: &Subnet) -> Self {
-        Self::with_routed(model, vnet, &routed_prefixes(model, vnet, subnet))
+    pub(crate) fn new(
+        model: &Model,
+        learned: &Learned,
+        vnet: &VirtualNetwork,
+        subnet: &Subnet,
+    ) -> Self {
+        Self::with_routed(model, vnet, &routed_prefixes(model, learned, vnet, subnet))
     }
 
     /// Returns the expansions in a subnet of `vnet` whose routes add `routed` to its tags.

@@ -6,8 +6,8 @@ use super::rules::similar;
 use super::section::{At, Section};
 use crate::catalog::Catalog;
 use crate::model::{
-    Destination, GATEWAY_SUBNET, Gateway, Peering, RouteTable, UserNextHop, UserRoute,
-    VirtualNetwork,
+    Destination, GATEWAY_SUBNET, Gateway, LearnedRoutes, Peering, RouteProtocol, RouteTable,
+    UserNextHop, UserRoute, VirtualNetwork,
 };
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
@@ -18,6 +18,7 @@ pub(super) const VNET_GATEWAY_KEYS: &[&str] = &[
     "name",
     "virtualNetwork",
     "addressPrefixes",
+    "learnedRoutes",
     "addresses",
     "namespace",
     "device",
@@ -26,6 +27,7 @@ pub(super) const VNET_GATEWAY_KEYS: &[&str] = &[
 ];
 
 const ROUTE_KEYS: &[&str] = &["name", "addressPrefix", "nextHopType", "nextHopIpAddress"];
+const LEARNED_KEYS: &[&str] = &["table", "protocols"];
 const PEERING_KEYS: &[&str] = &["remote", "allowForwardedTraffic"];
 
 const A_DESTINATION: &str = "an IPv4 prefix such as \"0.0.0.0/0\" or a service tag";
@@ -35,6 +37,8 @@ const AN_APPLIANCE: &str = "the private IPv4 address of a NIC with enableIPForwa
                             nextHopType is \"VirtualAppliance\"";
 const A_NETWORK: &str = "the name of a virtual network of this file";
 const PREFIXES: &str = "a list of IPv4 prefixes such as [\"192.168.0.0/16\"]";
+const PROTOCOLS: &str = "a list of routing protocols as `ip route` names them, such as [\"bird\"] or \
+                         [\"bgp\", \"ospf\"], or their numbers from \"3\" to \"255\"";
 const ADDRESSES: &str = "a list of IPv4 addresses with prefix lengths such as [\"192.168.7.1/24\"]";
 
 /// What only the platform makes routes of.
@@ -162,15 +166,31 @@ impl Loader<'_> {
             }
         }
         let addresses = section.parse_list::<Ipv4Net>("addresses", ADDRESSES);
+        let learned_routes = learned_routes(section);
         let device = self.own_device(section);
         Some(Gateway {
             name: name?,
             vnet: vnet?,
             address_prefixes: prefixes.into_iter().map(|prefix| prefix.value).collect(),
+            learned_routes,
             addresses: addresses.into_iter().map(|address| address.value).collect(),
             device: device?,
         })
     }
+}
+
+/// Reads which routes of its namespace a gateway learns.
+fn learned_routes(section: &Section<'_>) -> Option<LearnedRoutes> {
+    let section = section.section("learnedRoutes", LEARNED_KEYS)?;
+    let table = section.number("table", 1, u32::MAX);
+    let protocols = section.parse_list::<RouteProtocol>("protocols", PROTOCOLS);
+    let mut protocols: Vec<_> = protocols.into_iter().map(|named| named.value).collect();
+    protocols.sort_unstable();
+    protocols.dedup();
+    Some(LearnedRoutes {
+        table: table.unwrap_or(LearnedRoutes::MAIN_TABLE),
+        protocols,
+    })
 }
 
 /// Returns a range of each network that meet, as text.

@@ -13,6 +13,7 @@ const SETTINGS_KEYS: &[&str] = &[
     "sharedSnatIcmp",
     "sharedSnatFragments",
     "vnetTagIncludesDefaultRoute",
+    "learnedDefaultRemovesNone",
     "maxFlowsPerNic",
     "maxFlows",
 ];
@@ -57,6 +58,8 @@ pub(super) fn settings(root: &Section<'_>) -> Settings {
     flag("sharedSnatFragments", &mut settings.shared_snat_fragments);
     let default_route = &mut settings.vnet_tag_includes_default_route;
     flag("vnetTagIncludesDefaultRoute", default_route);
+    let removes_none = &mut settings.learned_default_removes_none;
+    flag("learnedDefaultRemovesNone", removes_none);
     if let Some(flows) = section.number("maxFlowsPerNic", 1, MOST_NIC_FLOWS) {
         settings.max_nic_flows = flows;
     }

@@ -11,7 +11,7 @@ pub use routes::{EffectiveRoute, EffectiveRoutes, effective_routes};
 
 use crate::catalog::Catalog;
 use crate::compile::{Tags, VnetTags, prefixes};
-use crate::model::{Model, Peer, Subnet, VirtualNetwork};
+use crate::model::{Learned, Model, Peer, Subnet, VirtualNetwork};
 use ipnet::Ipv4Net;
 
 /// Returns the addresses that one side of a rule stands for in a subnet of `vnet`, as the shortest
@@ -19,10 +19,10 @@ use ipnet::Ipv4Net;
 #[must_use]
 pub fn expand(
     peer: &Peer,
-    model: &Model,
+    (model, learned): (&Model, &Learned),
     (vnet, subnet): (&VirtualNetwork, &Subnet),
     catalog: &Catalog,
 ) -> Vec<Ipv4Net> {
-    let set = Tags::new(catalog).expand(peer, &VnetTags::new(model, vnet, subnet));
+    let set = Tags::new(catalog).expand(peer, &VnetTags::new(model, learned, vnet, subnet));
     set.map(|set| prefixes(&set)).unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 
 use crate::catalog::Catalog;
 use crate::compile::{Entry, Hop, Origin, entries, rivals, standing_routes, table_of};
-use crate::model::{Destination, Model, NetworkInterface, VirtualNetwork};
+use crate::model::{Destination, Learned, Model, NetworkInterface, VirtualNetwork};
 use ipnet::Ipv4Net;
 use postern_dataplane::policy::Standing;
 use serde::{Deserialize, Serialize};
@@ -54,20 +54,26 @@ pub struct EffectiveRoute {
 #[must_use]
 pub fn effective_routes(
     model: &Model,
+    learned: &Learned,
     catalog: &Catalog,
     nic: &NetworkInterface,
 ) -> EffectiveRoutes {
-    let value = rows(model, catalog, nic).unwrap_or_default();
+    let value = rows(model, learned, catalog, nic).unwrap_or_default();
     EffectiveRoutes {
         value,
         next_link: None,
     }
 }
 
-fn rows(model: &Model, catalog: &Catalog, nic: &NetworkInterface) -> Option<Vec<EffectiveRoute>> {
+fn rows(
+    model: &Model,
+    learned: &Learned,
+    catalog: &Catalog,
+    nic: &NetworkInterface,
+) -> Option<Vec<EffectiveRoute>> {
     let (vnet, subnet) = model.subnet_of(nic)?;
     let table = table_of(model, subnet).ok()?;
-    let entries = entries(model, catalog, vnet, table).ok()?;
+    let entries = entries(model, learned, catalog, vnet, table).ok()?;
     let precedence = model.settings.vse_precedence;
     // Where an endpoint loses against a route with the same prefix.
     let over_endpoints: HashSet<Ipv4Net> = rivals(&entries, precedence)

@@ -1,6 +1,6 @@
 use super::*;
 use crate::config;
-use crate::model::{Model, RuleTag};
+use crate::model::{Learned, Model, RuleTag};
 use serde_json::json;
 use std::path::Path;
 
@@ -17,7 +17,12 @@ const SAMPLE: &str = include_str!("../../../config/two-subnets.toml");
 #[test]
 fn the_answer_has_azures_shape() {
     let (model, catalog) = sample(SAMPLE);
-    let routes = effective_routes(&model, &catalog, model.nic("vm1").unwrap());
+    let routes = effective_routes(
+        &model,
+        &Learned::default(),
+        &catalog,
+        model.nic("vm1").unwrap(),
+    );
     let first = json!({
         "name": null, "source": "Default", "state": "Active", "addressPrefix": ["10.0.0.0/16"],
         "nextHopType": "VnetLocal", "nextHopIpAddress": [], "disableBgpRoutePropagation": false,
@@ -54,7 +59,12 @@ fn each_endpoint_is_one_row_in_descending_order_after_the_others() {
         1,
     );
     let (model, catalog) = sample(&two);
-    let routes = effective_routes(&model, &catalog, model.nic("vm0").unwrap());
+    let routes = effective_routes(
+        &model,
+        &Learned::default(),
+        &catalog,
+        model.nic("vm0").unwrap(),
+    );
     let is_endpoint = |row: &&EffectiveRoute| row.next_hop_type == "VirtualNetworkServiceEndpoint";
     let rows: Vec<_> = routes.value.iter().filter(is_endpoint).collect();
     assert_eq!(rows.len(), 2);
@@ -82,7 +92,12 @@ fn tags_expand_as_the_policy_expands_them() {
     let routed: Ipv4Net = "198.51.100.0/24".parse().unwrap();
     let internet = |model: &Model| {
         let place = (&model.vnets[0], &model.vnets[0].subnets[0]);
-        let set = expand(&Peer::Tag(RuleTag::Internet), model, place, &catalog);
+        let set = expand(
+            &Peer::Tag(RuleTag::Internet),
+            (model, &Learned::default()),
+            place,
+            &catalog,
+        );
         let holds_routed = set.iter().any(|prefix| prefix.contains(&routed));
         (set.len(), holds_routed)
     };
@@ -93,7 +108,7 @@ fn tags_expand_as_the_policy_expands_them() {
     model.gateways.clear();
     assert_eq!(internet(&model), (74, true));
     let place = (&model.vnets[0], &model.vnets[0].subnets[0]);
-    let expand = |peer: &Peer| expand(peer, &model, place, &catalog);
+    let expand = |peer: &Peer| expand(peer, (&model, &Learned::default()), place, &catalog);
     assert_eq!(expand(&Peer::Any), ["0.0.0.0/0".parse().unwrap()]);
     assert_eq!(expand(&Peer::Tag(RuleTag::Service("Nothing".into()))), []);
     let storage = expand(&Peer::Tag(RuleTag::Service("Storage.KoreaSouth".into())));

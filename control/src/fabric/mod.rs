@@ -7,6 +7,7 @@
 
 mod host;
 mod keeper;
+mod learned;
 mod namespaces;
 pub mod nsg;
 mod plan;
@@ -24,10 +25,10 @@ pub use read::ReadError;
 
 use crate::attach::{AttachError, NamespaceId};
 use crate::catalog::Catalog;
-use crate::compile::{CompileError, Compiled, Names, PortNumbers, PortSpec, compile};
+use crate::compile::{CompileError, Compiled, Names, PortNumbers, PortSpec, compile_learned};
 use crate::keys::Keys;
 use crate::keys::file::{KeyFile, StateError};
-use crate::model::{Change, Model, ModelError, NamespaceRef, SupplyErrors};
+use crate::model::{Change, Learned, Model, ModelError, NamespaceRef, SupplyErrors};
 use keeper::Keeper;
 use plan::{Plan, Update, same_device};
 use postern_dataplane::engine::{Engine, EngineConfig, SweepReport};
@@ -106,6 +107,8 @@ pub struct Fabric<H: Host = LinuxHost> {
     catalog: Arc<Catalog>,
     started: Instant,
     model: Model,
+    /// What gateways have learned, beside the model.
+    learned: Learned,
     numbers: PortNumbers,
     keeper: Keeper,
     names: Names,
@@ -171,6 +174,7 @@ impl<H: Host> Fabric<H> {
             catalog,
             started: Instant::now(),
             model: Model::default(),
+            learned: Learned::default(),
             numbers: PortNumbers::default(),
             keeper: Keeper::default(),
             names: Names::default(),
@@ -185,6 +189,12 @@ impl<H: Host> Fabric<H> {
     #[must_use]
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// Returns what gateways have learned.
+    #[must_use]
+    pub fn learned(&self) -> &Learned {
+        &self.learned
     }
 
     /// Returns the catalogue in use.
@@ -247,7 +257,8 @@ impl<H: Host> Fabric<H> {
             });
         }
         let mut numbers = self.numbers.clone();
-        let compiled = self.compile(&model, &stranded, &mut numbers)?;
+        let learned = self.still_learned(&model, &stranded);
+        let compiled = self.compile(&model, &learned, &stranded, &mut numbers)?;
         let plan = Plan::new(&self.attached(), &compiled.ports);
         let is_new = |namespace: &NamespaceRef| {
             plan.attach
@@ -269,6 +280,7 @@ impl<H: Host> Fabric<H> {
         );
         let sweep = sweep::watch(sweep, snapshot.epoch);
         self.model = model;
+        self.learned = learned;
         self.numbers = numbers;
         self.names = compiled.names;
         self.ports = compiled.ports;
@@ -285,11 +297,12 @@ impl<H: Host> Fabric<H> {
     fn compile(
         &self,
         model: &Model,
+        learned: &Learned,
         stranded: &[PortId],
         numbers: &mut PortNumbers,
     ) -> Result<Compiled, CompileError> {
         let epoch = Epoch(self.epoch().0.saturating_add(1));
-        let compiled = compile(model, &self.catalog, epoch, numbers)?;
+        let compiled = compile_learned(model, learned, &self.catalog, epoch, numbers)?;
         let moved: Vec<_> = self
             .ports
             .iter()
@@ -307,7 +320,7 @@ impl<H: Host> Fabric<H> {
         for port in moved {
             numbers.release(&port.name);
         }
-        compile(model, &self.catalog, epoch, numbers)
+        compile_learned(model, learned, &self.catalog, epoch, numbers)
     }
 
     /// Returns the ports whose namespace is not the one of that name any more: it was removed and

@@ -3,8 +3,8 @@
 use crate::catalog::Catalog;
 use crate::diagnose::expand;
 use crate::model::{
-    Model, NetworkInterface, NetworkSecurityGroup, Peer, Ports, RuleProtocol, SecurityRule, Subnet,
-    VirtualNetwork, access_name, default_rules, direction_name,
+    Learned, Model, NetworkInterface, NetworkSecurityGroup, Peer, Ports, RuleProtocol,
+    SecurityRule, Subnet, VirtualNetwork, access_name, default_rules, direction_name,
 };
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -241,6 +241,7 @@ fn port_values(ports: &Ports) -> Vec<String> {
 /// What the rules of a NIC's groups are expanded by.
 struct Place<'m> {
     model: &'m Model,
+    learned: &'m Learned,
     vnet: &'m VirtualNetwork,
     subnet: &'m Subnet,
     catalog: &'m Catalog,
@@ -249,16 +250,27 @@ struct Place<'m> {
 impl Place<'_> {
     fn expand(&self, peer: &Peer) -> Vec<String> {
         let place = (self.vnet, self.subnet);
-        texts(&expand(peer, self.model, place, self.catalog))
+        texts(&expand(
+            peer,
+            (self.model, self.learned),
+            place,
+            self.catalog,
+        ))
     }
 }
 
 /// Returns the groups that act on a NIC: the subnet's, then the NIC's own.
-pub(super) fn effective(model: &Model, catalog: &Catalog, nic: &NetworkInterface) -> EffectiveNsgs {
+pub(super) fn effective(
+    model: &Model,
+    learned: &Learned,
+    catalog: &Catalog,
+    nic: &NetworkInterface,
+) -> EffectiveNsgs {
     let mut value = Vec::new();
     if let Some((vnet, subnet)) = model.subnet_of(nic) {
         let place = Place {
             model,
+            learned,
             vnet,
             subnet,
             catalog,

@@ -200,7 +200,8 @@ impl Fabric<LinuxHost> {
     ///
     /// There is no such NIC.
     pub fn effective_nsgs(&self, nic: &str) -> Result<EffectiveNsgs, ReadError> {
-        Ok(effective(&self.model, &self.catalog, self.nic(nic)?))
+        let nic = self.nic(nic)?;
+        Ok(effective(&self.model, &self.learned, &self.catalog, nic))
     }
 
     /// Returns the NIC with this name.

@@ -11,6 +11,8 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::mpsc::channel;
 
+mod learned;
+
 const ONE_NIC: &str = r#"
 location = "koreacentral"
 [internet]

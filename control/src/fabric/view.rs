@@ -92,6 +92,53 @@ pub struct SubnetView {
     pub identity: String,
 }
 
+/// What gateways have learned: Azure's list of a gateway's learned routes, of which the kernel
+/// knows `network` and `nextHop`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LearnedView {
+    /// The routes, gateway by gateway, in the order of their networks.
+    pub value: Vec<LearnedRouteView>,
+    /// Always null: the answer is whole.
+    pub next_link: Option<String>,
+    /// The gateways that learn.
+    pub gateways: Vec<LearningView>,
+}
+
+/// One learned route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LearnedRouteView {
+    /// What it covers.
+    pub network: String,
+    /// The router behind the gateway; none if the route leads to a device.
+    pub next_hop: Option<String>,
+    /// The gateway that learned it.
+    pub gateway: String,
+    /// Who put it into the kernel, such as `bird`.
+    pub protocol: String,
+    /// The kernel's metric.
+    pub metric: u32,
+}
+
+/// A gateway that learns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LearningView {
+    /// Its name.
+    pub name: String,
+    /// Its virtual network.
+    pub virtual_network: String,
+    /// The namespace that it learns in.
+    pub namespace: String,
+    /// The table there, and the protocols where they are listed.
+    pub source: String,
+    /// How many prefixes it has learned.
+    pub learned: usize,
+    /// How many more there are than it takes.
+    pub left_out: usize,
+}
+
 /// The service-tag file in use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

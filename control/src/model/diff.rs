@@ -201,6 +201,10 @@ fn settings(model: &Model) -> Item {
             "vnetTagIncludesDefaultRoute",
             settings.vnet_tag_includes_default_route.to_string(),
         ),
+        (
+            "learnedDefaultRemovesNone",
+            settings.learned_default_removes_none.to_string(),
+        ),
         ("maxFlowsPerNic", settings.max_nic_flows.to_string()),
         ("maxFlows", settings.max_flows.to_string()),
     ];
@@ -338,6 +342,14 @@ fn nics(model: &Model, items: &mut Vec<Item>) {
             vec![
                 ("virtualNetwork", gateway.vnet.clone()),
                 ("addressPrefixes", set(&gateway.address_prefixes)),
+                (
+                    "learnedRoutes",
+                    gateway
+                        .learned_routes
+                        .as_ref()
+                        .map(ToString::to_string)
+                        .unwrap_or_default(),
+                ),
                 ("addresses", list(&gateway.addresses)),
             ],
             &gateway.device,

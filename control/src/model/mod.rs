@@ -8,6 +8,7 @@
 mod blocks;
 mod diff;
 mod edit;
+mod learned;
 mod namespace;
 mod routing;
 mod rules;
@@ -19,10 +20,11 @@ pub use blocks::{FORBIDDEN, NOT_PUBLIC, PLATFORM, PLATFORM_HOSTS, UNROUTED};
 pub use diff::{Action, Change};
 pub use edit::ModelError;
 pub(crate) use edit::in_catalogue_order;
+pub use learned::{GatewayRoutes, Learned, LearnedRoute, MOST_LEARNED};
 pub use namespace::{NamespaceRef, NotANamespace};
 pub use routing::{
-    Destination, GATEWAY_SUBNET, Gateway, Peer as NetworkPeer, Peering, PeeringState, RouteTable,
-    UserNextHop, UserRoute, VsePrecedence,
+    Destination, GATEWAY_SUBNET, Gateway, LearnedRoutes, NotAProtocol, Peer as NetworkPeer,
+    Peering, PeeringState, RouteProtocol, RouteTable, UserNextHop, UserRoute, VsePrecedence,
 };
 pub use rules::{
     ApplicationSecurityGroup, NetworkSecurityGroup, Peer, Ports, RuleProtocol, RuleTag,
@@ -85,6 +87,9 @@ pub struct Settings {
     pub shared_snat_fragments: bool,
     /// Whether a route for every address puts every address into the tag `VirtualNetwork`.
     pub vnet_tag_includes_default_route: bool,
+    /// Whether a gateway's route for every address takes away the blocks that lead nowhere, as a
+    /// user's does.
+    pub learned_default_removes_none: bool,
     /// The most flows that a NIC opens at a time, and the most that are opened to it.
     pub max_nic_flows: u32,
     /// The most flows at a time.
@@ -100,6 +105,7 @@ impl Default for Settings {
             shared_snat_icmp: false,
             shared_snat_fragments: false,
             vnet_tag_includes_default_route: true,
+            learned_default_removes_none: false,
             max_nic_flows: 500_000,
             max_flows: 1_048_576,
         }

@@ -4,6 +4,7 @@ use super::{Device, Model, VirtualNetwork};
 use ipnet::Ipv4Net;
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::str::FromStr;
 
 /// Which of a service endpoint and a user's route decides; contested (reference section 3.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -137,10 +138,111 @@ pub struct Gateway {
     pub vnet: String,
     /// What is known to be behind it.
     pub address_prefixes: Vec<Ipv4Net>,
+    /// Which routes of its namespace it learns; none if what is behind it is only `address_prefixes`.
+    pub learned_routes: Option<LearnedRoutes>,
     /// Addresses that the device gets, with their prefix lengths.
     pub addresses: Vec<Ipv4Net>,
     /// Its device.
     pub device: Device,
+}
+
+/// The routes of a namespace that a routing daemon put there and that a gateway learns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LearnedRoutes {
+    /// The kernel's table that they are in.
+    pub table: u32,
+    /// Who put them there; empty for every routing daemon.
+    pub protocols: Vec<RouteProtocol>,
+}
+
+impl LearnedRoutes {
+    /// The kernel's main table.
+    pub const MAIN_TABLE: u32 = 254;
+
+    /// Returns whether routes of this origin are learned. Without a list: all but those of the
+    /// kernel, of its administrator and of programs that configure hosts, which no daemon learned.
+    #[must_use]
+    pub fn takes(&self, protocol: RouteProtocol) -> bool {
+        if self.protocols.is_empty() {
+            protocol.is_learnable() && !RouteProtocol::OF_HOSTS.contains(&protocol)
+        } else {
+            self.protocols.contains(&protocol)
+        }
+    }
+}
+
+impl fmt::Display for LearnedRoutes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "table {}", self.table)?;
+        let names: Vec<_> = self.protocols.iter().map(ToString::to_string).collect();
+        if names.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " [{}]", names.join(", "))
+        }
+    }
+}
+
+/// Who put a route into the kernel: its `rtm_protocol`, named as `ip route` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteProtocol(pub u8);
+
+impl RouteProtocol {
+    /// Those with a name.
+    pub const NAMES: [(&str, Self); 14] = [
+        ("boot", Self(3)),
+        ("static", Self(4)),
+        ("ra", Self(9)),
+        ("zebra", Self(11)),
+        ("bird", Self(12)),
+        ("dhcp", Self(16)),
+        ("keepalived", Self(18)),
+        ("babel", Self(42)),
+        ("openr", Self(99)),
+        ("bgp", Self(186)),
+        ("isis", Self(187)),
+        ("ospf", Self(188)),
+        ("rip", Self(189)),
+        ("eigrp", Self(192)),
+    ];
+
+    /// Those of administrators and of programs that configure hosts.
+    const OF_HOSTS: [Self; 5] = [Self(3), Self(4), Self(9), Self(16), Self(18)];
+
+    /// Returns whether a route of it can be learned: what the kernel makes itself, for connected
+    /// networks and its own addresses, never is.
+    #[must_use]
+    pub fn is_learnable(self) -> bool {
+        self.0 > 2
+    }
+}
+
+/// Not the name or number of a routing protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a routing protocol")]
+pub struct NotAProtocol;
+
+impl FromStr for RouteProtocol {
+    type Err = NotAProtocol;
+
+    fn from_str(text: &str) -> Result<Self, NotAProtocol> {
+        let mut names = Self::NAMES.iter();
+        let named = names.find(|(name, _)| name.eq_ignore_ascii_case(text));
+        let number = || text.parse().ok().map(Self);
+        let found = named.map(|&(_, protocol)| protocol).or_else(number);
+        found
+            .filter(|protocol| protocol.is_learnable())
+            .ok_or(NotAProtocol)
+    }
+}
+
+impl fmt::Display for RouteProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Self::NAMES.iter().find(|(_, protocol)| protocol == self) {
+            Some((name, _)) => f.write_str(name),
+            None => self.0.fmt(f),
+        }
+    }
 }
 
 /// The subnet whose routes the gateway follows for what comes in from its other side.

@@ -28,6 +28,7 @@ pub(super) fn answer(daemon: &Daemon, request: Request) -> Result<Value, Fault> 
                     .map_err(|error| in_file(&name, &error))?;
                 Ok::<_, Fault>((fabric.epoch().0, applied))
             })?;
+            daemon.changed.notify_one();
             // Without the lock: others may read, and change, while this one waits.
             encode(&finished(epoch, applied))
         }
@@ -54,6 +55,7 @@ pub(super) fn answer(daemon: &Daemon, request: Request) -> Result<Value, Fault> 
             encode(&daemon.with(|fabric| fabric.verify_flow(&nic, &flow))?)
         }
         Request::Routes { nic } => daemon.with(|fabric| routes(fabric, &nic)),
+        Request::LearnedRoutes => encode(&daemon.with(|fabric| fabric.learned_view())),
         Request::Flows { limit, nic } => {
             encode(&daemon.with(|fabric| fabric.flows(limit, nic.as_deref()))?)
         }
@@ -95,6 +97,7 @@ fn routes(fabric: &Fabric, nic: &str) -> Result<Value, Fault> {
     let nic = fabric.nic(nic)?;
     encode(&diagnose::effective_routes(
         fabric.model(),
+        fabric.learned(),
         fabric.catalog(),
         nic,
     ))

@@ -6,6 +6,7 @@
 
 mod answer;
 mod connection;
+mod learning;
 pub mod protocol;
 mod socket;
 
@@ -51,6 +52,8 @@ struct Daemon {
     fabric: Mutex<Fabric>,
     /// Told when somebody asks for the end.
     down: Notify,
+    /// Told when the model may be another one.
+    changed: Notify,
 }
 
 impl Daemon {
@@ -95,6 +98,7 @@ async fn run(
     let daemon = Arc::new(Daemon {
         fabric: Mutex::new(fabric),
         down: Notify::new(),
+        changed: Notify::new(),
     });
     info!(
         epoch = daemon.with(|fabric| fabric.epoch().0),
@@ -112,6 +116,7 @@ async fn run(
         }
         error = accept(&listener, &daemon) => Err(error),
         () = worker_end(&daemon) => Err(ServerError::WorkerGone),
+        () = learning::learn(&daemon) => Ok(()),
     };
     stop(&daemon).await;
     info!("stopped");

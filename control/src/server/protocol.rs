@@ -71,6 +71,8 @@ pub enum Request {
         /// The NIC.
         nic: String,
     },
+    /// Returns what gateways have learned.
+    LearnedRoutes,
     /// Returns live flows.
     Flows {
         /// How many at most.
@@ -201,6 +203,7 @@ mod tests {
             Request::Routes {
                 nic: "vm0".to_owned(),
             },
+            Request::LearnedRoutes,
             Request::Flows {
                 limit: 10,
                 nic: None,

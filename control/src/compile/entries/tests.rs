@@ -10,6 +10,8 @@ use postern_dataplane::policy::{Epoch, Tuple};
 use postern_dataplane::stats::DropReason;
 use std::path::Path;
 
+mod learned;
+
 /// Storage has 52.239.0.0/17 in the region of the example of section 3.7.
 fn catalog() -> Catalog {
     let tag = |name: &str, region: &str, prefixes: &str| {
@@ -414,7 +416,13 @@ fn what_comes_in_by_the_gateway_reaches_the_network_and_the_users_appliance() {
 /// Effective routes as text, with the prefixes that a row has in all.
 fn shown(text: &str) -> Vec<String> {
     let model = model(text);
-    let rows = effective_routes(&model, &catalog(), model.nic("vm").unwrap()).value;
+    let rows = effective_routes(
+        &model,
+        &Learned::default(),
+        &catalog(),
+        model.nic("vm").unwrap(),
+    )
+    .value;
     let row = |row: &crate::diagnose::EffectiveRoute| {
         let prefixes: Vec<_> = row.address_prefix.iter().map(ToString::to_string).collect();
         let hop: Vec<_> = row
@@ -499,7 +507,14 @@ fn system(space: &str) -> Vec<String> {
         };
         format!("{} {hop}", entry.prefixes[0])
     };
-    let entries = entries(&model, &catalog(), &model.vnets[0], None).unwrap();
+    let entries = entries(
+        &model,
+        &Learned::default(),
+        &catalog(),
+        &model.vnets[0],
+        None,
+    )
+    .unwrap();
     entries.iter().map(text).collect()
 }
 

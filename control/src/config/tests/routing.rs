@@ -1,7 +1,7 @@
 //! Route tables, peerings and gateways.
 
 use super::*;
-use crate::model::{Destination, UserNextHop, VsePrecedence};
+use crate::model::{Destination, LearnedRoutes, RouteProtocol, UserNextHop, VsePrecedence};
 
 /// What is appended to the good configuration; the cases below spoil it in one place.
 const ROUTING: &str = r#"
@@ -274,4 +274,62 @@ fn a_network_has_one_gateway() {
             "gateway[0].namespace = \"vm0\": networkInterface[0].namespace is in the same namespace;",
         ),
     ]);
+}
+
+/// What the gateway of the good configuration learns when this is written into it.
+fn learned(text: &str) -> Option<LearnedRoutes> {
+    let gateway = format!("name = \"vpn\"\n{text}\n");
+    let text = GOOD.to_owned() + &ROUTING.replacen("name = \"vpn\"\n", &gateway, 1);
+    read(&text).unwrap().gateways[0].learned_routes.clone()
+}
+
+#[test]
+fn a_gateway_learns_from_a_table_of_the_kernel() {
+    assert_eq!(learned(""), None);
+    let main = LearnedRoutes {
+        table: 254,
+        protocols: Vec::new(),
+    };
+    assert!(main.takes(RouteProtocol(12)) && !main.takes(RouteProtocol(4)));
+    assert_eq!(learned("learnedRoutes = {}"), Some(main));
+    let some = LearnedRoutes {
+        table: 100,
+        protocols: vec![RouteProtocol(4), RouteProtocol(12), RouteProtocol(196)],
+    };
+    assert_eq!(some.to_string(), "table 100 [static, bird, 196]");
+    let text =
+        "learnedRoutes = { table = 100, protocols = [\"BIRD\", \"196\", \"static\", \"bird\"] }";
+    assert_eq!(learned(text), Some(some));
+}
+
+#[test]
+fn what_a_gateway_cannot_learn_is_refused() {
+    let to = |value: &str| format!("namespace = \"onprem\"\nlearnedRoutes = {value}");
+    for (value, wanted) in [
+        (
+            "{ protocols = [\"kernel\"] }",
+            "learnedRoutes.protocols[0] = \"kernel\": not a value of this key;",
+        ),
+        (
+            "{ protocols = [\"2\"] }",
+            "learnedRoutes.protocols[0] = \"2\": not a value of this key;",
+        ),
+        (
+            "{ table = 0 }",
+            "learnedRoutes.table = 0: out of range; accepted: 1 to 4294967295",
+        ),
+        (
+            "{ tables = 254 }",
+            "learnedRoutes.tables = 254: unknown key; accepted: table, protocols",
+        ),
+        (
+            "true",
+            "learnedRoutes = true: not a value of this key; accepted: a table",
+        ),
+    ] {
+        let lines = spoiled("namespace = \"onprem\"", &to(value));
+        assert_eq!(lines, [lines[0].clone()]);
+        let wanted = format!("f.toml: gateway[0].{wanted}");
+        assert!(lines[0].starts_with(&wanted), "{}", lines[0]);
+    }
 }

@@ -1,0 +1,143 @@
+//! What gateways learn, and how it comes into force: as any change does, but the model stays.
+
+use super::view::{LearnedRouteView, LearnedView, LearningView};
+use super::{Applied, Fabric, FabricError, Host};
+use crate::compile::{PortSpec, gateway_name};
+use crate::learn::Source;
+use crate::model::{Gateway, GatewayRoutes, Learned, Model};
+use postern_dataplane::policy::PortId;
+use tracing::{info, warn};
+
+impl<H: Host> Fabric<H> {
+    /// Returns where gateways learn: those that do and whose device is attached.
+    #[must_use]
+    pub fn learning(&self) -> Vec<Source> {
+        let gateways = self.model.gateways.iter();
+        gateways
+            .filter_map(|gateway| {
+                let spec = self.gateway_port(gateway)?;
+                Some(Source {
+                    gateway: gateway.name.clone(),
+                    namespace: spec.namespace.clone(),
+                    place: *self.places.get(&spec.id)?,
+                    device: spec.device.clone(),
+                    routes: gateway.learned_routes.clone()?,
+                })
+            })
+            .collect()
+    }
+
+    fn gateway_port(&self, gateway: &Gateway) -> Option<&PortSpec> {
+        let name = gateway_name(&gateway.name);
+        self.ports.iter().find(|spec| spec.name == name)
+    }
+
+    /// Brings into force what a source has now; nothing if the gateway does not learn there any
+    /// more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fabric::apply`]; what was learned before stays in force.
+    pub fn learn(
+        &mut self,
+        source: &Source,
+        routes: GatewayRoutes,
+    ) -> Result<Option<Applied>, FabricError> {
+        if !self.learning().contains(source) {
+            return Ok(None);
+        }
+        let gateway = &source.gateway;
+        let before = self.learned.of(gateway).cloned().unwrap_or_default();
+        if routes.left_out > 0 && before.left_out != routes.left_out {
+            warn!(
+                gateway,
+                taken = routes.routes.len(),
+                left_out = routes.left_out,
+                "the gateway learns more prefixes than it takes: the first ones stand"
+            );
+        }
+        let is_same = before.prefixes().eq(routes.prefixes());
+        let count = routes.routes.len();
+        let kept = self.learned.clone();
+        self.learned.set(gateway, routes);
+        if is_same {
+            // Other next hops, or another metric, for the same prefixes: packets do not notice.
+            return Ok(Some(Applied::Unchanged));
+        }
+        match self.bring(self.model.clone(), true) {
+            Ok(applied) => {
+                let epoch = self.epoch().0;
+                info!(
+                    gateway,
+                    epoch,
+                    before = before.routes.len(),
+                    now = count,
+                    "learned routes"
+                );
+                Ok(Some(applied))
+            }
+            Err(error) => {
+                self.learned = kept;
+                Err(error)
+            }
+        }
+    }
+
+    /// Returns what of the learned stays under a new model: what comes from where it came from.
+    pub(super) fn still_learned(&self, model: &Model, stranded: &[PortId]) -> Learned {
+        let gateway_in = |model: &Model, name: &str| {
+            let mut gateways = model.gateways.iter();
+            gateways.find(|gateway| gateway.name == name).cloned()
+        };
+        let mut learned = self.learned.clone();
+        learned.retain(|name| {
+            let (old, new) = (gateway_in(&self.model, name), gateway_in(model, name));
+            let (Some(old), Some(new)) = (old, new) else {
+                return false;
+            };
+            let is_there = self
+                .gateway_port(&old)
+                .is_some_and(|spec| !stranded.contains(&spec.id));
+            is_there
+                && new.learned_routes.is_some()
+                && old.learned_routes == new.learned_routes
+                && old.device.namespace == new.device.namespace
+                && old.device.name == new.device.name
+        });
+        learned
+    }
+
+    /// Returns what every gateway that learns has learned.
+    #[must_use]
+    pub fn learned_view(&self) -> LearnedView {
+        let learning = self.model.gateways.iter();
+        let learning = learning.filter_map(|gateway| {
+            let from = gateway.learned_routes.as_ref()?;
+            Some((gateway, from, self.learned.of(&gateway.name)))
+        });
+        let mut view = LearnedView {
+            value: Vec::new(),
+            next_link: None,
+            gateways: Vec::new(),
+        };
+        for (gateway, from, learned) in learning {
+            view.gateways.push(LearningView {
+                name: gateway.name.clone(),
+                virtual_network: gateway.vnet.clone(),
+                namespace: gateway.device.namespace.to_string(),
+                source: from.to_string(),
+                learned: learned.map_or(0, |learned| learned.routes.len()),
+                left_out: learned.map_or(0, |learned| learned.left_out),
+            });
+            let routes = learned.into_iter().flat_map(|learned| &learned.routes);
+            view.value.extend(routes.map(|route| LearnedRouteView {
+                network: route.prefix.to_string(),
+                next_hop: route.next_hop.map(|router| router.to_string()),
+                gateway: gateway.name.clone(),
+                protocol: route.protocol.to_string(),
+                metric: route.metric,
+            }));
+        }
+        view
+    }
+}
