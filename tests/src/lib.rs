@@ -13,6 +13,7 @@
     reason = "the harness is test code: a case whose surroundings fail stops with the message"
 )]
 
+mod bird;
 mod fabric;
 mod icmp;
 mod netns;
@@ -22,6 +23,7 @@ mod udp;
 mod wait;
 mod world;
 
+pub use bird::{Bird, Speaker};
 pub use fabric::{Fabric, Refused};
 pub use icmp::{EchoTap, ping};
 pub use netns::Netns;

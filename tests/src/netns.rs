@@ -77,6 +77,36 @@ impl Netns {
         command
     }
 
+    /// Runs a shell script inside the namespace.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a command of it fails.
+    #[track_caller]
+    pub fn sh(&self, script: &str) {
+        let _ = run(self.command("sh").args(["-ec", script])).expect_success();
+    }
+
+    /// Joins two namespaces by a pair of devices, `near` here and `far` in the other one, each with
+    /// its address.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the kernel refuses it.
+    #[track_caller]
+    pub fn join(&self, other: &Self, near: (&str, &str), far: (&str, &str)) {
+        let (near, near_address) = near;
+        let (far, far_address) = far;
+        self.sh(&format!(
+            "ip link add {near} type veth peer name {far} netns {other}\n\
+             ip addr add {near_address} dev {near}\nip link set {near} up",
+            other = other.name
+        ));
+        other.sh(&format!(
+            "ip addr add {far_address} dev {far}\nip link set {far} up"
+        ));
+    }
+
     /// Returns everything in the namespace that a program could have left behind: links with their
     /// state, addresses, and the routes and rules of every table.
     #[must_use]
