@@ -22,12 +22,14 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 fn engine(flows: u32) -> Engine {
+    let mut snapshot = world(1, &[STORAGE]);
+    snapshot.settings.max_nic_flows = flows;
     Engine::new(
         EngineConfig {
             max_flows: flows,
             seed: 1,
         },
-        Arc::new(world(1, &[STORAGE])),
+        Arc::new(snapshot),
     )
 }
 

@@ -10,7 +10,9 @@ use common::world::*;
 use core::time::Duration;
 use postern_dataplane::policy::{Direction, Snapshot};
 use postern_dataplane::stats::DropReason;
+use postern_dataplane::time::Now;
 use postern_dataplane::wire::GsoType;
+use std::sync::Arc;
 
 fn translated_world() -> Snapshot {
     let mut snapshot = world(1, &[]);
@@ -47,6 +49,31 @@ fn public_port_rests_after_fin_and_the_same_client_may_come_back() {
         &tcp(server, &public, ACK, 1, 1, &[]),
         DropReason::NoFlow,
     );
+}
+
+#[test]
+fn engine_is_behind_until_all_that_is_due_has_ended() {
+    let mut rig = Rig::new(world(1, &[]));
+    for n in 0..10 {
+        let client = format!("10.0.1.5:{}", 5000 + n);
+        rig.forward(VM1, &tcp(&client, "8.8.8.8:443", SYN, 1, 0, &[]), INET);
+    }
+    assert!(!rig.engine.is_behind());
+    let now = Now::from_millis(60_000);
+    for left in [7, 4, 1] {
+        rig.engine.advance(now, 3);
+        assert_eq!(rig.engine.flow_count(), left);
+        assert!(rig.engine.is_behind());
+    }
+    rig.engine.advance(now, 3);
+    assert_eq!(
+        (rig.engine.flow_count(), rig.engine.is_behind()),
+        (0, false)
+    );
+    rig.engine.install(Arc::new(world(2, &[])));
+    assert!(rig.engine.is_behind());
+    assert!(rig.engine.advance(now, 10).is_some());
+    assert!(!rig.engine.is_behind());
 }
 
 #[test]

@@ -93,6 +93,8 @@ pub struct Engine {
     rng: StdRng,
     /// When time was last let pass.
     advanced: Now,
+    /// Whether flows may be due that there was no budget for then.
+    has_due: bool,
 }
 
 /// Where a packet is dropped, and why.
@@ -167,6 +169,7 @@ impl Engine {
             sweep: None,
             rng: StdRng::seed_from_u64(config.seed),
             advanced: Now::default(),
+            has_due: false,
         }
     }
 

@@ -36,8 +36,9 @@ pub(super) struct Sweep {
 impl Engine {
     /// Puts a policy in force. From now on every packet is judged by it; [`Self::advance`] then
     /// reaches the flows without traffic and reports when it is done. A sweep that is under way
-    /// begins anew, and its counts so far go into the new report.
-    pub fn install(&mut self, snapshot: Arc<Snapshot>) {
+    /// begins anew, and its counts so far go into the new report. Returns the policy that was in
+    /// force: freeing a large one takes longer than a packet should wait.
+    pub fn install(&mut self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
         for at in 0..snapshot.ports.len() {
             if let Ok(at) = u16::try_from(at)
                 && snapshot.port(PortId(at)).is_some()
@@ -56,8 +57,8 @@ impl Engine {
             kept: 0,
             ..before
         };
-        self.snapshot = snapshot;
         self.sweep = Some(Sweep { place: 0, report });
+        std::mem::replace(&mut self.snapshot, snapshot)
     }
 
     /// Returns whether flows are still to be judged by the newest policy.
@@ -66,17 +67,26 @@ impl Engine {
         self.sweep.is_some()
     }
 
+    /// Returns whether the last call of [`Self::advance`] left something to do: flows to be judged,
+    /// or flows that are due.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.is_sweeping() || self.has_due
+    }
+
     /// Lets time pass: ends flows that are due and goes on with the sweep, looking at no more than
     /// `budget` flows for each. Returns the report when the sweep is done.
     pub fn advance(&mut self, now: Now, budget: usize) -> Option<SweepReport> {
         self.advanced = now;
         self.fragments.expire(now);
-        for _ in 0..budget {
-            let Some(id) = self.flows.pop_due(now) else {
-                break;
-            };
+        let mut left = budget;
+        while left > 0
+            && let Some(id) = self.flows.pop_due(now)
+        {
             self.expire(now, id);
+            left -= 1;
         }
+        self.has_due = left == 0;
         self.continue_sweep(now, budget)
     }
 

@@ -22,7 +22,7 @@ use crate::engine::{Engine, Frame, SweepReport, Verdict};
 use crate::policy::PortId;
 use crate::time::Now;
 use crate::wire::vnet_hdr::{self, VnetHdr};
-use handle::{Command, Install};
+use handle::{Command, Install, Removed};
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
@@ -35,8 +35,10 @@ use std::time::{Duration, Instant};
 const BATCH: usize = 64;
 /// Devices that one call of `epoll_wait` reports.
 const EVENTS: usize = 64;
-/// Flows that the engine looks at in one call of `advance`.
-const ADVANCE_BUDGET: usize = 4096;
+/// Flows that the engine looks at before what it made of them is sent and the time is looked at.
+const SLICE: usize = 64;
+/// How long flows without a packet may keep packets waiting, between two rounds of batches.
+const TURN: Duration = Duration::from_micros(250);
 /// How often the engine's clock ticks while there are flows, and otherwise.
 const TICK: Duration = Duration::from_millis(100);
 const IDLE_TICK: Duration = Duration::from_millis(250);
@@ -156,9 +158,9 @@ impl Worker {
         }
     }
 
-    /// Returns how long the worker may sleep: not at all during a sweep.
+    /// Returns how long the worker may sleep: not at all while the engine is behind.
     fn timeout(&self) -> Timespec {
-        let sleep = if self.engine.is_sweeping() {
+        let sleep = if self.engine.is_behind() {
             Duration::ZERO
         } else {
             self.tick_interval()
@@ -171,21 +173,27 @@ impl Worker {
         })
     }
 
-    /// Lets the engine's time pass if a tick is due or a sweep is under way.
+    /// Lets the engine's time pass if a tick is due or the engine is behind, for no longer than a
+    /// turn: packets go first.
     fn tick(&mut self) {
         let now = self.now();
         let is_due = now.since(self.last_tick) >= self.tick_interval();
-        if !is_due && !self.engine.is_sweeping() {
+        if !is_due && !self.engine.is_behind() {
             return;
         }
         self.last_tick = now;
-        if let Some(report) = self.engine.advance(now, ADVANCE_BUDGET) {
-            for receiver in self.reports.drain(..) {
-                // Whoever asked may have lost interest.
-                let _ = receiver.send(report);
+        loop {
+            if let Some(report) = self.engine.advance(now, SLICE) {
+                for receiver in self.reports.drain(..) {
+                    // Whoever asked may have lost interest.
+                    let _ = receiver.send(report);
+                }
+            }
+            send_emitted(&mut self.engine, &self.devices);
+            if !self.engine.is_behind() || self.now().since(now) >= TURN {
+                return;
             }
         }
-        send_emitted(&mut self.engine, &self.devices);
     }
 
     /// Forwards one batch of a device, or takes the device out if it is gone.
@@ -255,7 +263,7 @@ impl Worker {
             done,
         } = install;
         // A number may pass from an old device to a new one, so the old ones go first. They are
-        // closed by the caller: the kernel takes its time to remove a device.
+        // closed by the caller, as the old policy is freed there: both take their time.
         let mut removed: Vec<Tun> = detach
             .into_iter()
             .filter_map(|port| self.remove(port))
@@ -270,8 +278,11 @@ impl Worker {
             self.devices.put(port, tun);
         }
         self.reports.push(report);
-        self.engine.install(snapshot);
-        let _ = done.send(removed);
+        let before = self.engine.install(snapshot);
+        let _ = done.send(Removed {
+            devices: removed,
+            snapshot: before,
+        });
     }
 }
 

@@ -26,8 +26,15 @@ pub(super) struct Install {
     pub(super) attach: Vec<(PortId, Tun)>,
     pub(super) detach: Vec<PortId>,
     pub(super) report: Sender<SweepReport>,
-    /// Gets the devices that were taken out.
-    pub(super) done: SyncSender<Vec<Tun>>,
+    pub(super) done: SyncSender<Removed>,
+}
+
+/// What a new policy took the place of, for the caller to drop: the worker has packets to move.
+pub(super) struct Removed {
+    #[expect(dead_code, reason = "held to be dropped")]
+    pub(super) devices: Vec<Tun>,
+    #[expect(dead_code, reason = "held to be dropped")]
+    pub(super) snapshot: Arc<Snapshot>,
 }
 
 /// The worker has ended and answers no more.
