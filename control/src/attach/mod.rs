@@ -99,6 +99,16 @@ pub enum AttachError {
         /// The device.
         device: String,
     },
+    /// A socket could not be made.
+    #[error("namespace `{namespace}`: cannot listen on port {port}")]
+    Listen {
+        /// The namespace.
+        namespace: NamespaceRef,
+        /// The port.
+        port: u16,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
     /// The kernel refused a step of the configuration.
     #[error("namespace `{namespace}`, device `{device}`: cannot {step}")]
     Configure {

@@ -61,7 +61,7 @@ pub(super) fn open(namespace: &NamespaceRef) -> Result<OwnedFd, AttachError> {
 
 /// Which namespace it is: one that is removed and made again under the same name is another. An
 /// attached port keeps its namespace alive, so that the number of that one is not given again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NamespaceId {
     device: u64,
     inode: u64,
