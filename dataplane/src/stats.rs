@@ -1,6 +1,7 @@
 //! Counters: what came, what went, and why the rest did not.
 
-use crate::policy::{Direction, PortId};
+use crate::policy::{DeniedBy, Direction, PortId, ResourceId, Ruling};
+use std::collections::HashMap;
 
 macro_rules! drop_reasons {
     ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
@@ -65,6 +66,10 @@ drop_reasons! {
     NoSuchNic => "no_such_nic",
     /// An endpoint covers the destination, but no service lives there.
     NoSuchService => "no_such_service",
+    /// Refused by the network rules of a service's resource.
+    ServiceDenied => "service_denied",
+    /// Refused by the endpoint policies of the sender's subnet.
+    EndpointPolicyDenied => "endpoint_policy_denied",
     /// The NIC's subnet has no public source.
     NoPublicSource => "no_public_source",
     /// The public source does not translate this kind of packet (ICMP or a fragment).
@@ -170,10 +175,24 @@ impl PortCounters {
     }
 }
 
+/// Decisions on flows to one resource of a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResourceCounters {
+    /// Flows that were let in.
+    pub allowed: u64,
+    /// Those of them that an endpoint policy would have refused, but only audits.
+    pub audited: u64,
+    /// Flows that the resource's network rules refused.
+    pub denied_by_rules: u64,
+    /// Flows that an endpoint policy refused.
+    pub denied_by_policy: u64,
+}
+
 /// Counters of the whole engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     ports: Vec<PortCounters>,
+    resources: HashMap<ResourceId, ResourceCounters>,
     /// Flow pairs that were opened.
     pub flows_opened: u64,
     /// Flow pairs that ended by themselves: closed by both sides, reset or idle.
@@ -187,6 +206,25 @@ impl Counters {
     #[must_use]
     pub fn port(&self, port: PortId) -> Option<&PortCounters> {
         self.ports.get(usize::from(port.0))
+    }
+
+    /// Returns the decisions on flows to a resource.
+    #[must_use]
+    pub fn resource(&self, resource: ResourceId) -> ResourceCounters {
+        self.resources.get(&resource).copied().unwrap_or_default()
+    }
+
+    /// Counts a decision.
+    pub(crate) fn decided(&mut self, resource: ResourceId, ruling: Ruling) {
+        let counters = self.resources.entry(resource).or_default();
+        match ruling {
+            Ruling::Allow { audited, .. } => {
+                counters.allowed += 1;
+                counters.audited += u64::from(audited);
+            }
+            Ruling::Deny(DeniedBy::EndpointPolicy) => counters.denied_by_policy += 1,
+            Ruling::Deny(_) => counters.denied_by_rules += 1,
+        }
     }
 
     /// Returns the counters of a port to change them, made at first use.

@@ -71,18 +71,29 @@ fn reset(reset: &Reset) -> Vec<u8> {
     network(reset.source.0, reset.destination.0, TCP, &segment)
 }
 
-/// Returns the error that tells the sender of `packet` to send at most `mtu` bytes (RFC 1191), or
-/// nothing if there must be none: about errors and later fragments (RFC 1122 section 3.2.2).
+/// Returns the error that tells the sender of `packet` to send at most `mtu` bytes (RFC 1191).
+pub(super) fn fragmentation_needed(packet: &[u8], mtu: usize) -> Option<Vec<u8>> {
+    let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
+    error(packet, icmp::FRAGMENTATION_NEEDED, mtu)
+}
+
+/// Returns the error that tells the sender of `packet` that it was not delivered, with this code.
+pub(super) fn unreachable(packet: &[u8], code: u8) -> Option<Vec<u8>> {
+    error(packet, code, 0)
+}
+
+/// Returns the error "destination unreachable" about `packet`, or nothing if there must be none:
+/// about errors and later fragments (RFC 1122 section 3.2.2).
 ///
 /// It comes from the address that the sender was talking to: a virtual network shows no routers.
-pub(super) fn fragmentation_needed(packet: &[u8], mtu: usize) -> Option<Vec<u8>> {
+fn error(packet: &[u8], code: u8, mtu: u16) -> Option<Vec<u8>> {
     let headers = Headers::parse_quoted(packet).ok()?;
     if headers.fragment == Fragment::Later || headers.transport == Transport::IcmpError {
         return None;
     }
     let quote = packet.get(..packet.len().min(MAX_QUOTE))?;
-    let mut message = vec![icmp::UNREACHABLE, icmp::FRAGMENTATION_NEEDED, 0, 0, 0, 0];
-    message.extend(u16::try_from(mtu).unwrap_or(u16::MAX).to_be_bytes());
+    let mut message = vec![icmp::UNREACHABLE, code, 0, 0, 0, 0];
+    message.extend(mtu.to_be_bytes());
     message.extend(quote);
     let checksum = Sum::default().bytes(&message).checksum();
     crate::wire::put_u16(&mut message, icmp::CHECKSUM, checksum);

@@ -72,6 +72,13 @@ impl Engine {
         (tcp, earlier): (Option<TcpTrack>, Option<Binding>),
     ) -> Result<PairId, Dropped> {
         let (lease, source, source_port) = self.bind(context, key, path, earlier)?;
+        let admission = match self.admit(context, path, source) {
+            Ok(admission) => admission,
+            Err(refused) => {
+                self.release(lease);
+                return Err(refused);
+            }
+        };
         let snapshot = &self.snapshot;
         let idle_timeout = tcp_idle(snapshot, path)
             .filter(|_| tcp.is_some())
@@ -84,6 +91,7 @@ impl Engine {
             egress: path.egress,
             destination: path.destination,
             rules: path.rules,
+            admission,
         };
         let sent = key.translated(source, source_port, path.destination);
         let pair = Pair {

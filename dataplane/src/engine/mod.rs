@@ -5,6 +5,7 @@
 //! at once. A hit by an older policy is judged again first ([`mod@reconcile`]), and a bounded
 //! sweep does the same for flows without traffic. A hit allocates nothing and locks nothing.
 
+mod admission;
 mod bind;
 mod cut;
 pub mod evaluate;
@@ -15,6 +16,7 @@ pub mod reconcile;
 mod sweep;
 mod view;
 
+pub use admission::AccessEvent;
 pub use sweep::SweepReport;
 pub use view::FlowView;
 
@@ -24,6 +26,7 @@ use crate::snat::{PoolView, Pools};
 use crate::stats::{Counters, DropReason};
 use crate::time::Now;
 use crate::wire::{Fragment, Headers, Transport, VnetHdr, WireError};
+use admission::AccessLog;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::collections::VecDeque;
@@ -89,6 +92,7 @@ pub struct Engine {
     pools: Pools,
     counters: Counters,
     emitted: VecDeque<Emitted>,
+    access_log: AccessLog,
     sweep: Option<Sweep>,
     rng: StdRng,
     /// When time was last let pass.
@@ -166,6 +170,7 @@ impl Engine {
             pools: Pools::default(),
             counters: Counters::default(),
             emitted: VecDeque::new(),
+            access_log: AccessLog::default(),
             sweep: None,
             rng: StdRng::seed_from_u64(config.seed),
             advanced: Now::default(),

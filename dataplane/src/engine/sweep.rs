@@ -1,11 +1,11 @@
 //! Policy changes and expiry: what happens to flows without a packet.
 
-use super::evaluate::{NsgMode, Request};
+use super::evaluate::{Denied, NsgMode, Path, Request};
 use super::miss::{idle_timeout, tuple_of};
 use super::reconcile::{Outcome, reconcile};
-use super::{Engine, make};
-use crate::flow::{Life, PairId, Side, SourceKind};
-use crate::policy::{CloseMode, Epoch, PortId, Snapshot};
+use super::{Engine, admission, make};
+use crate::flow::{Life, Pair, PairId, Side, SourceKind};
+use crate::policy::{CloseMode, Epoch, PortId, Ruling, Snapshot};
 use crate::time::Now;
 use core::time::Duration;
 use std::sync::Arc;
@@ -151,7 +151,8 @@ impl Engine {
                 false => NsgMode::Ignore,
             },
         }
-        .evaluate();
+        .evaluate()
+        .and_then(|path| self.readmit(path, pair));
         let is_public_ours = pair
             .why
             .public
@@ -183,6 +184,24 @@ impl Engine {
             Outcome::Deny => self.cut(now, id, Life::Denied),
         }
         outcome == Outcome::Keep
+    }
+
+    /// Asks the resource at the end of `path` again, where rule edits act on live flows.
+    fn readmit(&self, path: Path, pair: &Pair) -> Result<Path, Denied> {
+        let snapshot = &self.snapshot;
+        if !snapshot.settings.reevaluate_on_change {
+            return Ok(path);
+        }
+        let key = pair.key(Side::Initiator);
+        let source = pair.why.public.unwrap_or(key.source());
+        match admission::ask(snapshot, key.port(), &path, source, key.protocol()) {
+            Some((_, _, Ruling::Deny(by))) => Err(admission::denied(
+                by,
+                key.port(),
+                self.direction(key.port()),
+            )),
+            _ => Ok(path),
+        }
     }
 
     /// Gives a kept pair the idle time that its network has now.

@@ -1,7 +1,7 @@
 //! Copies of flows for people and programs that ask.
 
 use super::Engine;
-use crate::flow::{Pair, RouteKind, Side, SourceKind};
+use crate::flow::{Admission, Pair, RouteKind, Side, SourceKind};
 use crate::policy::{Epoch, PortId, RuleId, ServiceId};
 use crate::time::Now;
 use std::net::SocketAddrV4;
@@ -33,6 +33,8 @@ pub struct FlowView {
     pub source_kind: SourceKind,
     /// The rules that allowed it: the sender's NIC and subnet, the receiver's subnet and NIC.
     pub rules: [Option<RuleId>; 4],
+    /// How a resource of a service let it in, where that was asked.
+    pub admission: Option<Admission>,
     /// The policy by which it was last judged.
     pub epoch: Epoch,
     /// Milliseconds since it was opened.
@@ -65,6 +67,7 @@ impl FlowView {
             service: pair.why.service,
             source_kind: pair.why.source,
             rules: pair.why.rules,
+            admission: pair.why.admission,
             epoch: pair.epoch,
             age_ms: millis(now, pair.opened),
             idle_ms: millis(now, pair.seen),

@@ -15,7 +15,7 @@ mod wheel;
 
 pub use fragments::{FragmentKey, FragmentTable};
 pub use key::FlowKey;
-pub use pair::{Life, Pair, RouteKind, Side, SourceKind, Why};
+pub use pair::{Admission, Life, Pair, RouteKind, Side, SourceKind, Why};
 pub use table::{FlowTable, InsertError, PairId};
 pub use tcp::{TcpState, TcpTrack};
 pub use transposition::Transposition;

@@ -1,7 +1,7 @@
 //! The record of one connection.
 
 use super::{FlowKey, TcpState, TcpTrack, Transposition};
-use crate::policy::{Epoch, PortId, RuleId, ServiceId, Timers};
+use crate::policy::{AccessRuleId, Epoch, PortId, ResourceId, RuleId, ServiceId, Timers};
 use crate::snat::Lease;
 use crate::time::Now;
 use core::time::Duration;
@@ -76,6 +76,19 @@ pub struct Why {
     pub destination: Ipv4Addr,
     /// The rules that allowed the flow: the sender's NIC and subnet, the receiver's subnet and NIC.
     pub rules: [Option<RuleId>; 4],
+    /// How a resource of a service let it in, where that was asked.
+    pub admission: Option<Admission>,
+}
+
+/// How a resource of a service let a flow in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// The resource.
+    pub resource: ResourceId,
+    /// The rule that allowed; none where that is the default.
+    pub rule: Option<AccessRuleId>,
+    /// Whether an endpoint policy would have refused, but only audits.
+    pub audited: bool,
 }
 
 /// Whether packets of a pair pass.

@@ -17,6 +17,10 @@ pub const ECHO_REQUEST: u8 = 8;
 pub const UNREACHABLE: u8 = 3;
 /// Code of [`UNREACHABLE`]: the packet is too big and must not be cut (RFC 1191).
 pub const FRAGMENTATION_NEEDED: u8 = 4;
+/// Code of [`UNREACHABLE`]: nothing listens at the port.
+pub const PORT_UNREACHABLE: u8 = 3;
+/// Code of [`UNREACHABLE`]: somebody between does not let it pass (RFC 1812).
+pub const PROHIBITED: u8 = 13;
 const TIME_EXCEEDED: u8 = 11;
 const PARAMETER_PROBLEM: u8 = 12;
 

@@ -36,6 +36,7 @@ fn flows() -> Vec<Why> {
                     egress: PortId(1),
                     destination: TO,
                     rules: [None; 4],
+                    admission: None,
                 });
             }
         }
@@ -89,7 +90,7 @@ fn specified(why: &Why, is_tcp: bool, fresh: &Result<Path, Denied>, ours: bool) 
         Outcome::Rebind
     };
     match fresh {
-        Err(denied) if denied.reason.name().starts_with("nsg_denied") => Outcome::Deny,
+        Err(denied) if denied.reason.name().contains("_denied") => Outcome::Deny,
         Err(denied) if denied.reason == DropReason::NotTranslatable => {
             // The way is the Internet's, only a new flow would not be translated.
             if why.route == RouteKind::Internet && why.source != SourceKind::Private && ours {
@@ -148,6 +149,7 @@ fn switching_an_endpoint_closes_tcp_and_leaves_the_rest() {
         egress: PortId(1),
         destination: TO,
         rules: [None; 4],
+        admission: None,
     };
     let private = Ok(Path {
         route: RouteKind::ServiceEndpoint,

@@ -38,6 +38,7 @@ fn pair(forward: FlowKey, reply: FlowKey, at: u64) -> Pair {
             egress: reply.port(),
             destination: Ipv4Addr::UNSPECIFIED,
             rules: [None; 4],
+            admission: None,
         },
         epoch: Epoch(0),
         life: Life::Live,
