@@ -76,7 +76,8 @@ drop_reasons! {
     NotTranslatable => "not_translatable",
     /// Every port of the shared public source is taken for this destination.
     SnatExhausted => "snat_exhausted",
-    /// Another flow has the reply tuple already.
+    /// Another flow has the reply tuple already, and no other source port could be found where one
+    /// may be chosen.
     ReplyTupleTaken => "reply_tuple_taken",
     /// The NIC has as many flows of this direction as it may have.
     NicFlowLimit => "nic_flow_limit",

@@ -338,6 +338,22 @@ impl Fabric {
         drops
     }
 
+    /// Returns how many frames were not forwarded for a reason, over all ports.
+    ///
+    /// # Panics
+    ///
+    /// As [`Fabric::drops`].
+    #[must_use]
+    #[track_caller]
+    pub fn drops_of(&self, reason: &str) -> u64 {
+        let counts = self.drops().into_iter().filter_map(|drop| {
+            let (what, count) = drop.rsplit_once(": ")?;
+            what.ends_with(&format!(" {reason}"))
+                .then(|| count.parse::<u64>().ok())?
+        });
+        counts.sum()
+    }
+
     /// Checks that an output is a refusal that names its file, key and value and says what would be
     /// accepted, on one line.
     ///

@@ -1,7 +1,8 @@
 //! TCP peers: a server that tells every client the address it sees and echoes, and its clients.
 
 use crate::netns::Netns;
-use rustix::net::{Shutdown, shutdown};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, Shutdown, SocketType, bind, connect, shutdown, socket};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -183,7 +184,27 @@ impl Connection {
     ///
     /// Returns why there is no connection or no greeting.
     pub fn open_here(to: SocketAddrV4) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&SocketAddr::V4(to), ANSWER)?;
+        Self::greeted(TcpStream::connect_timeout(&SocketAddr::V4(to), ANSWER)?)
+    }
+
+    /// As [`Connection::open`], from this address and port.
+    ///
+    /// # Errors
+    ///
+    /// Returns why there is no connection or no greeting.
+    pub fn open_from(namespace: &Netns, from: SocketAddrV4, to: SocketAddrV4) -> io::Result<Self> {
+        namespace.enter(|| {
+            let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+            // It bounds the wait for the connection too.
+            set_socket_timeout(&socket, Timeout::Send, Some(ANSWER))?;
+            bind(&socket, &from)?;
+            connect(&socket, &to)?;
+            Self::greeted(TcpStream::from(socket))
+        })
+    }
+
+    /// Hears what the server sees.
+    fn greeted(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER))?;
         stream.set_write_timeout(Some(ANSWER))?;
@@ -211,7 +232,14 @@ impl Connection {
     /// Returns why the echo did not come.
     pub fn echo(&mut self) -> io::Result<()> {
         self.said += 1;
-        let line = format!("line {} of {}\n", self.said, self.local);
+        // What the server sees tells it from another network's connection with an equal address.
+        let Self {
+            said,
+            local,
+            source,
+            ..
+        } = self;
+        let line = format!("line {said} of {local} as {source}\n");
         self.stream.get_mut().write_all(line.as_bytes())?;
         let mut heard = String::new();
         self.stream.read_line(&mut heard)?;

@@ -3,9 +3,18 @@
 use super::evaluate::{Path, Source};
 use super::{Context, Dropped, Engine};
 use crate::flow::{FlowKey, Pair};
+use crate::policy::PortKind;
 use crate::snat::Lease;
 use crate::stats::DropReason;
+use rand::RngExt;
 use std::net::Ipv4Addr;
+
+/// Where the search for another source port begins: well-known ports are kept apart, as in the
+/// pools.
+const FIRST_PORT: u16 = 1024;
+/// How many ports are tried for a native flow whose own is taken, before it is refused. While one
+/// in 50 is free, the chance to miss it is 0.98^1024, about 1 in 10^9.
+const NATIVE_TRIES: usize = 1024;
 
 /// A public address and port that an earlier flow of the same tuple had.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +44,10 @@ impl Engine {
         earlier: Option<Binding>,
     ) -> Result<(Option<Lease>, Ipv4Addr, u16), Dropped> {
         let id = match path.source {
-            Source::Unchanged => return Ok((None, key.source(), key.source_port())),
+            Source::Unchanged => {
+                let port = self.native_port(context, key, path)?;
+                return Ok((None, key.source(), port));
+            }
             Source::OneToOne(address) => return Ok((None, address, key.source_port())),
             Source::Shared(id) => id,
         };
@@ -72,6 +84,33 @@ impl Engine {
             }
         }
         Err(exhausted)
+    }
+
+    /// Returns the source port of a flow that keeps its source address: its own, or where another
+    /// flow has the reply tuple, one for which it is free. So two networks whose NICs have equal
+    /// addresses reach one service with equal ports and never meet.
+    ///
+    /// Only what belongs to no network sees flows of several, and so only there a port may change.
+    fn native_port(
+        &mut self,
+        context: &Context<'_, '_>,
+        key: FlowKey,
+        path: &Path,
+    ) -> Result<u16, Dropped> {
+        let egress = self.snapshot.port(path.egress).map(|port| &port.kind);
+        if !matches!(egress, Some(PortKind::Service | PortKind::Platform)) {
+            return Ok(key.source_port());
+        }
+        let flows = &self.flows;
+        let is_free = |&port: &u16| {
+            let sent = key.translated(key.source(), port, path.destination);
+            flows.find(sent.reply(path.egress)).is_none()
+        };
+        let others = (0..NATIVE_TRIES).map(|_| self.rng.random_range(FIRST_PORT..=u16::MAX));
+        core::iter::once(key.source_port())
+            .chain(others)
+            .find(is_free)
+            .ok_or(context.dropped(DropReason::ReplyTupleTaken))
     }
 
     pub(super) fn release(&mut self, lease: Option<Lease>) {
