@@ -6,6 +6,7 @@
 //! 2 usage.
 
 mod apply;
+mod ca;
 mod check;
 mod client;
 mod down;
@@ -21,6 +22,7 @@ mod table;
 mod tags;
 
 use crate::catalog::{Catalog, CatalogError};
+use crate::front::ca::CaError;
 use crate::server::{DEFAULT_PATH, ServerError};
 use clap::{Args, Parser, Subcommand};
 use client::{Client, ClientError};
@@ -73,6 +75,8 @@ enum Verb {
     Stats(ReadArgs),
     /// Show the epoch, the ports and the service tags in use
     Status(ReadArgs),
+    /// Show the local certificate authority of service fronts, or issue a certificate by it
+    Ca(ca::CaArgs),
     /// Stop the daemon and wait until it and all it made are gone
     Down,
 }
@@ -119,6 +123,9 @@ enum CliError {
     /// The daemon could not start, or failed.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// The local certificate authority cannot be used.
+    #[error(transparent)]
+    Ca(#[from] CaError),
     /// The log filter cannot be read.
     #[error(
         "--log or RUST_LOG: {0}: not a filter; accepted: such as `info` or `warn,postern_control=debug`"
@@ -172,6 +179,7 @@ fn dispatch(cli: &Cli) -> Result<(), CliError> {
         Verb::Flows(args) => flows::flows(args, &mut client()?),
         Verb::Stats(args) => stats::stats(args, &mut client()?),
         Verb::Status(args) => status::status(args, &mut client()?),
+        Verb::Ca(args) => ca::ca(args),
         Verb::Down => down::down(client()?),
     }
 }
@@ -237,6 +245,9 @@ mod tests {
             "postern flows --limit 5 --nic vm0",
             "postern --socket /tmp/x stats -o json",
             "postern status --log debug",
+            "postern ca",
+            "postern ca --pem --state-dir /tmp/x",
+            "postern ca issue a.example --cert a.pem --key a.key --state-dir /tmp/x",
             "postern down",
         ];
         for line in lines {

@@ -41,7 +41,7 @@ pub(super) fn run(args: &RunArgs, socket: &Path) -> Result<(), CliError> {
 }
 
 /// Returns the state directory: as told, or from the environment, or the default one.
-fn state_dir(told: Option<&Path>) -> PathBuf {
+pub(super) fn state_dir(told: Option<&Path>) -> PathBuf {
     let from_environment = || {
         std::env::var_os("POSTERN_STATE_DIR")
             .filter(|path| !path.is_empty())

@@ -307,15 +307,15 @@ impl Certificates {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
     /// A directory that goes away with its owner.
-    pub(in crate::front) struct Scratch(pub(in crate::front) PathBuf);
+    pub(crate) struct Scratch(pub(crate) PathBuf);
 
     impl Scratch {
-        pub(in crate::front) fn new(name: &str) -> Self {
+        pub(crate) fn new(name: &str) -> Self {
             let name = format!("postern-{name}-{}", std::process::id());
             let path = std::env::temp_dir().join(name);
             let _ = std::fs::remove_dir_all(&path);
