@@ -37,10 +37,7 @@ fn unlimited(epoch: u32, services: &[ServiceId]) -> Arc<Snapshot> {
 }
 
 fn process(engine: &mut Engine, port: PortId, packet: &mut [u8]) {
-    let mut frame = Frame {
-        vnet: VnetHdr::default(),
-        packet,
-    };
+    let mut frame = Frame::new(VnetHdr::default(), packet);
     let verdict = engine.process(NOW, port, &mut frame);
     assert!(matches!(verdict, Verdict::Forward(_)), "{verdict:?}");
 }

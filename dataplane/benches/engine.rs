@@ -13,7 +13,10 @@ mod common;
 
 use common::packets::*;
 use common::world::*;
-use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{
+    BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+};
 use postern_dataplane::engine::{Engine, EngineConfig, Frame, Verdict};
 use postern_dataplane::policy::PortId;
 use postern_dataplane::time::Now;
@@ -34,10 +37,7 @@ fn engine(flows: u32) -> Engine {
 }
 
 fn process(engine: &mut Engine, port: PortId, packet: &mut [u8]) -> Verdict {
-    let mut frame = Frame {
-        vnet: VnetHdr::default(),
-        packet,
-    };
+    let mut frame = Frame::new(VnetHdr::default(), packet);
     engine.process(Now::from_millis(1), port, &mut frame)
 }
 
@@ -54,6 +54,48 @@ fn parse(c: &mut Criterion) {
     let packet = tcp("10.0.1.5:5000", "8.8.8.8:443", ACK, 2, 1, &[7; 100]);
     c.bench_function("parse", |b| {
         b.iter(|| Headers::parse(&VnetHdr::default(), black_box(&packet)));
+    });
+}
+
+/// Both directions of a flow that its service gets over IPv6.
+fn tunnel_hits(group: &mut BenchmarkGroup<'_, WallTime>) {
+    const ROOM: usize = Frame::HEADROOM;
+    let (from, to) = ("10.0.1.4:5000", "52.239.0.10:443");
+    let config = EngineConfig {
+        max_flows: 1024,
+        seed: 1,
+    };
+    let mut engine = Engine::new(config, Arc::new(tunnel_world(1)));
+    let mut cross = |port: PortId, packet: &[u8], bytes: &mut [u8]| {
+        let head = packet.len().min(60);
+        bytes[ROOM..ROOM + head].copy_from_slice(&packet[..head]);
+        let mut frame = Frame::with_room(VnetHdr::default(), bytes, ROOM);
+        let verdict = engine.process(Now::from_millis(1), port, &mut frame);
+        (verdict, frame.room())
+    };
+    let padded = |packet: &[u8]| [&[0; ROOM], packet].concat();
+    let syn = tcp(from, to, SYN, 1, 0, &[]);
+    let (verdict, _) = cross(VM0, &syn, &mut padded(&syn));
+    assert_eq!(verdict, Verdict::Forward(SVC));
+    let packet = tcp(from, to, ACK, 2, 1, &[7; 100]);
+    let mut bytes = padded(&packet);
+    group.bench_function("tcp endpoint over IPv6, out", |b| {
+        b.iter(|| cross(VM0, &packet, &mut bytes));
+    });
+    let (_, start) = cross(VM0, &packet, &mut bytes);
+    let mut answer = bytes[start..].to_vec();
+    let (client, service) = (
+        bytes[start + 8..start + 24].to_vec(),
+        bytes[start + 24..start + 40].to_vec(),
+    );
+    answer[8..40].copy_from_slice(&[service, client].concat());
+    let ports = [&answer[42..44], &answer[40..42]].concat();
+    answer[40..44].copy_from_slice(&ports);
+    let mut bytes = padded(&answer);
+    let (verdict, _) = cross(SVC, &answer, &mut bytes);
+    assert_eq!(verdict, Verdict::Forward(VM0));
+    group.bench_function("tcp endpoint over IPv6, back", |b| {
+        b.iter(|| cross(SVC, &answer, &mut bytes));
     });
 }
 
@@ -84,6 +126,7 @@ fn hit(c: &mut Criterion) {
             });
         });
     }
+    tunnel_hits(&mut group);
     for flows in [1_000u32, 1_000_000] {
         let mut engine = engine(flows + 1);
         let query = udp("10.0.1.4:5000", "8.8.0.8:53", b"query");

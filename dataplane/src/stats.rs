@@ -31,8 +31,18 @@ drop_reasons! {
     Malformed => "malformed",
     /// The `virtio_net_hdr` asks for something that the packet is not.
     BadOffload => "bad_offload",
-    /// IPv6 from a guest: not carried yet.
+    /// IPv6 that is neither a service's answer nor a forged identity: not carried.
     Ipv6 => "ipv6",
+    /// IPv6 from anything but a service, with an address that would bear an identity.
+    ForgedIdentity => "forged_identity",
+    /// IPv6 from a service, with an address that bears no right identity where it has to.
+    BadIdentity => "bad_identity",
+    /// IPv6 from a service that belongs to no flow.
+    StNoFlow => "st_no_flow",
+    /// IPv6 from a service between addresses other than those of its flow.
+    StAddrMismatch => "st_addr_mismatch",
+    /// A fragment of a packet that a service would get, or sent, over IPv6.
+    StFragment => "st_fragment",
     /// Neither IPv4 nor IPv6.
     NotIp => "not_ip",
     /// A protocol that is not carried: anything but TCP, UDP and ICMP echo and errors.

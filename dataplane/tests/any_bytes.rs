@@ -13,6 +13,7 @@ use postern_dataplane::wire::VnetHdr;
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 /// Packets a case: together with the cases a run sends a bit more than a million.
@@ -72,10 +73,46 @@ fn templates() -> Vec<Vec<u8>> {
             28,
         ),
         ipv4("10.0.1.4", "8.8.8.8", 50, 1, 0, &[0; 16]),
+        over_ipv6(
+            6,
+            &tcp("52.239.0.10:443", "10.0.1.4:5000", SYN | ACK, 1, 2, &[])[20..],
+        ),
+        over_ipv6(
+            6,
+            &tcp("52.239.0.10:443", "10.0.1.4:5000", ACK, 2, 2, b"data")[20..],
+        ),
+        over_ipv6(58, &icmpv6_error()),
         datagram.clone(),
     ];
     all.extend(fragments(&datagram, 4, 24));
     all
+}
+
+/// What a service sends to 10.0.1.4 over IPv6.
+fn over_ipv6(next_header: u8, payload: &[u8]) -> Vec<u8> {
+    let service: Ipv6Addr = "fd41:1:1a:2a3::34ef:a".parse().unwrap();
+    let client: Ipv6Addr = "fd40:0:2a:7:1a:274:a00:104".parse().unwrap();
+    let mut packet = vec![0x60, 0, 0, 0];
+    packet.extend(u16::try_from(payload.len()).unwrap().to_be_bytes());
+    packet.extend([next_header, 64]);
+    packet.extend(service.octets());
+    packet.extend(client.octets());
+    packet.extend(payload);
+    packet
+}
+
+/// "Too big", about a segment that 10.0.1.4 sent; its checksum is right.
+fn icmpv6_error() -> Vec<u8> {
+    let segment = &tcp("10.0.1.4:5000", "52.239.0.10:443", ACK, 2, 2, b"data")[20..];
+    let mut quoted = over_ipv6(6, segment);
+    let ends = [&quoted[24..40], &quoted[8..24]].concat();
+    quoted[8..40].copy_from_slice(&ends);
+    let mut message = vec![2, 0, 0, 0, 0, 0, 5, 0];
+    message.extend(quoted);
+    let packet = over_ipv6(58, &message);
+    let checksum = !slow_sum(&[pseudo(&packet), message.clone()].concat());
+    message[2..4].copy_from_slice(&checksum.to_be_bytes());
+    message
 }
 
 fn damage(rng: &mut StdRng, templates: &[Vec<u8>]) -> Vec<u8> {
@@ -114,7 +151,7 @@ fn header(rng: &mut StdRng) -> VnetHdr {
 }
 
 fn is_fragment(packet: &[u8]) -> bool {
-    u16::from_be_bytes([packet[6], packet[7]]) & 0x3fff != 0
+    packet[0] >> 4 == 4 && u16::from_be_bytes([packet[6], packet[7]]) & 0x3fff != 0
 }
 
 proptest! {
@@ -125,21 +162,21 @@ proptest! {
         let mut rng = StdRng::seed_from_u64(seed);
         let templates = templates();
         let config = EngineConfig { max_flows: 64, seed };
-        let mut engine = Engine::new(config, Arc::new(world(1, &[STORAGE])));
+        let mut engine = Engine::new(config, Arc::new(tunnel_world(1)));
         let (mut now, mut forwarded, mut dropped) = (0, 0, 0);
         for n in 0..PER_CASE {
-            let mut packet = damage(&mut rng, &templates);
-            let before = packet.clone();
+            let before = damage(&mut rng, &templates);
+            let mut packet = [&[0; Frame::HEADROOM], &before[..]].concat();
             let vnet = header(&mut rng);
             let port = PortId(rng.random_range(0..7));
-            let mut frame = Frame { vnet, packet: &mut packet };
+            let mut frame = Frame::with_room(vnet, &mut packet, Frame::HEADROOM);
             match engine.process(Now::from_millis(now), port, &mut frame) {
                 Verdict::Forward(_) => forwarded += 1,
                 // Its fragments are counted as they come.
                 Verdict::Cut(_) => {}
                 Verdict::Drop(_) => {
                     dropped += 1;
-                    prop_assert_eq!(&packet, &before, "a dropped packet is left as it came");
+                    prop_assert_eq!(frame.packet(), &before, "a dropped packet is left as it came");
                 }
             }
             while let Some(emitted) = engine.take_emitted() {
@@ -152,7 +189,11 @@ proptest! {
             }
             if n % 500 == 499 {
                 let on = [&[STORAGE][..], &[], &[STORAGE, SQL]][n / 500 % 3];
-                engine.install(Arc::new(world(u32::try_from(n).unwrap(), on)));
+                let mut snapshot = world(u32::try_from(n).unwrap(), on);
+                if n % 1_000 == 999 {
+                    snapshot.services = tunnel_world(1).services;
+                }
+                engine.install(Arc::new(snapshot));
             }
         }
         let sums = tally(&engine);

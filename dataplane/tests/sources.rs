@@ -172,10 +172,7 @@ fn second_public_address_serves_when_the_first_is_exhausted() {
             false => (VM2, from.replace("10.0.1.5", "10.0.2.4")),
         };
         let mut bytes = udp(&from, "8.8.8.8:53", b"q");
-        let mut frame = Frame {
-            vnet: VnetHdr::default(),
-            packet: &mut bytes,
-        };
+        let mut frame = Frame::new(VnetHdr::default(), &mut bytes);
         let now = Now::from_millis(5);
         let verdict = rig.engine.process(now, vm, &mut frame);
         assert_eq!(verdict, Verdict::Forward(INET), "flow {n}");

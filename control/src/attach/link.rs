@@ -7,11 +7,19 @@ use ipnet::Ipv4Net;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope,
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Addresses that bear the identity of a subnet, and those that stand for services (wire-identity
+/// reference, section 1).
+const SUBNETS: Ipv6Addr = Ipv6Addr::new(0xfd40, 0, 0, 0, 0, 0, 0, 0);
+const SERVICES: Ipv6Addr = Ipv6Addr::new(0xfd41, 0, 0, 0, 0, 0, 0, 0);
+const PREFIX_LEN: u8 = 16;
+/// The table of local addresses, as the kernel numbers it (`RT_TABLE_LOCAL`).
+const LOCAL_TABLE: u32 = 255;
 
 /// A device and what it is to become.
 pub(super) struct Link<'a> {
@@ -117,7 +125,50 @@ impl<'a> Link<'a> {
                 present.push(prefix);
             }
         }
+        // Where they are not wanted, they went when IPv6 was switched off on the device.
+        if self.spec.has_identities {
+            self.add_identity_routes().await?;
+        }
         Ok(())
+    }
+
+    /// Makes the service prefix local, all of it, and routes that of subnets to the device. Both go
+    /// with the device.
+    async fn add_identity_routes(&self) -> Result<(), AttachError> {
+        for (network, kind) in [(SUBNETS, RouteType::Unicast), (SERVICES, RouteType::Local)] {
+            let mut message = RouteMessageBuilder::<Ipv6Addr>::new()
+                .destination_prefix(network, PREFIX_LEN)
+                .output_interface(self.index)
+                .kind(kind);
+            if kind == RouteType::Local {
+                message = message.table_id(LOCAL_TABLE);
+            }
+            let message = message.build();
+            if !self.has_route(network, kind).await? {
+                let added = self.handle.route().add(message).execute().await;
+                added.or_else(|error| {
+                    self.failed(format!("add route {network}/{PREFIX_LEN}"), error)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether the device has this IPv6 route.
+    async fn has_route(&self, network: Ipv6Addr, kind: RouteType) -> Result<bool, AttachError> {
+        let all = RouteMessageBuilder::<Ipv6Addr>::new().build();
+        let listed: Result<Vec<_>, _> = self.handle.route().get(all).execute().try_collect().await;
+        let destination = RouteAttribute::Destination(RouteAddress::Inet6(network));
+        let is_it = |route: &RouteMessage| {
+            self.is_mine(route)
+                && route.header.kind == kind
+                && route.header.destination_prefix_length == PREFIX_LEN
+                && route.attributes.contains(&destination)
+        };
+        match listed {
+            Ok(routes) => Ok(routes.iter().any(is_it)),
+            Err(error) => self.failed("list routes".to_owned(), error),
+        }
     }
 
     async fn addresses(&self) -> Result<Vec<AddressMessage>, AttachError> {

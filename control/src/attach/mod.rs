@@ -140,7 +140,7 @@ pub fn attach(spec: &PortSpec) -> Result<Attachment, AttachError> {
                     source,
                 })?;
             link.find().await?;
-            set_switches(&spec.device);
+            set_switches(spec);
             link.converge(None).await?;
             Ok(Attachment { tun })
         })
@@ -162,6 +162,7 @@ pub fn update(old: &PortSpec, new: &PortSpec) -> Result<(), AttachError> {
         runtime.block_on(async {
             let mut link = Link::connect(new)?;
             link.find().await?;
+            set_switches(new);
             link.converge(Some(old)).await
         })
     })
@@ -229,12 +230,22 @@ fn runtime(spec: &PortSpec) -> Result<tokio::runtime::Runtime, AttachError> {
 }
 
 /// Sets what has no netlink message, in the namespace of the calling thread.
-fn set_switches(device: &str) {
+fn set_switches(spec: &PortSpec) {
+    let device = &spec.device;
     // With the first address of a subnet the others would go too, and with the last one all routes.
     set_switch(&format!("ipv4/conf/{device}/promote_secondaries"), "1");
-    // Otherwise the kernel sends neighbour and router messages of its own into the device, and they
-    // would only be counted as drops. A kernel without IPv6 has no such file.
-    set_switch(&format!("ipv6/conf/{device}/disable_ipv6"), "1");
+    // The kernel must send no neighbour and router messages of its own into the device: they would
+    // only be counted as drops. It has no addresses and asks for none, also where IPv6 passes. A
+    // kernel without IPv6 has no such files.
+    for (switch, value) in [
+        ("addr_gen_mode", "1"),
+        ("autoconf", "0"),
+        ("accept_ra", "0"),
+        ("router_solicitations", "0"),
+        ("disable_ipv6", if spec.has_identities { "0" } else { "1" }),
+    ] {
+        set_switch(&format!("ipv6/conf/{device}/{switch}"), value);
+    }
 }
 
 fn set_switch(name: &str, value: &str) {

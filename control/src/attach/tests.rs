@@ -50,6 +50,7 @@ impl Netns {
             offload: true,
             addresses: nets(addresses),
             routes: nets(routes),
+            has_identities: false,
         }
     }
 
@@ -310,6 +311,43 @@ fn update_changes_in_place_and_back() {
     assert!(matches!(update(&old, &new), Err(AttachError::Gone { .. })));
 }
 
+#[test]
+fn identities_pass_where_they_are_wanted_and_nothing_else_of_ipv6() {
+    let Some(netns) = Netns::new("identities_pass_where_they_are_wanted_and_nothing_else_of_ipv6")
+    else {
+        return;
+    };
+    let native = netns.spec(&["20.60.16.5/32"], &["0.0.0.0/0"]);
+    let mut tunnel = native.clone();
+    tunnel.has_identities = true;
+    let routes = || {
+        let shown = netns.ip("-6 route show table all dev postern0");
+        let mut found: Vec<String> = shown
+            .lines()
+            // The kernel's own, of any device with IPv6.
+            .filter(|line| !line.starts_with("multicast "))
+            .map(|line| line.split(" proto").next().unwrap().trim().to_owned())
+            .collect();
+        found.sort();
+        found
+    };
+    let both = ["fd40::/16", "local fd41::/16 table local"];
+
+    let before = netns.ip("-6 route show table all");
+    let attachment = attach(&tunnel).unwrap();
+    assert_eq!(routes(), both);
+    let addresses = netns.ip("-o -6 addr show dev postern0");
+    assert_eq!(addresses, "", "no address of its own");
+    update(&tunnel, &tunnel).unwrap();
+    assert_eq!(routes(), both);
+    update(&tunnel, &native).unwrap();
+    assert_eq!(routes(), [""; 0]);
+    update(&native, &tunnel).unwrap();
+    assert_eq!(routes(), both);
+    drop(attachment);
+    assert_eq!(netns.ip("-6 route show table all"), before);
+}
+
 const HELD: &str = "POSTERN_TEST_HOLD";
 
 /// Not a test of its own: the process that the next test kills.
@@ -389,6 +427,7 @@ fn the_own_namespace_is_made_once_and_holds_what_is_attached() {
         offload: true,
         addresses: vec![address],
         routes: vec![Ipv4Net::default()],
+        has_identities: false,
     };
     let has_device = || {
         let devices = inside(&own, || {

@@ -1,6 +1,7 @@
 //! The services that an endpoint can be switched on for.
 
 use super::regions::Location;
+use postern_dataplane::identity::ServiceCode;
 use postern_dataplane::policy::ServiceId;
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -103,6 +104,13 @@ impl Service {
     #[must_use]
     pub fn id(&self) -> ServiceId {
         ServiceId(self.id)
+    }
+
+    /// Returns the code of the service on the wire (wire-identity reference, section 1). The numbers
+    /// are in the order of the codes, which begin at 1.
+    #[must_use]
+    pub fn code(&self) -> Option<ServiceCode> {
+        ServiceCode::new(self.id.saturating_add(1))
     }
 
     /// Returns the service that resources are of: `Microsoft.Storage` for

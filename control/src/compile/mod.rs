@@ -21,14 +21,15 @@ pub(crate) use tags::{Tags, VnetTags, prefixes};
 use crate::catalog::Catalog;
 use crate::keys::KeyError;
 use crate::model::{
-    GATEWAY_SUBNET, Learned, Model, NatGateway, NetworkInterface, PLATFORM_HOSTS,
-    Subnet as ModelSubnet, VirtualNetwork,
+    GATEWAY_SUBNET, Learned, Model, NatGateway, NetworkInterface, PLATFORM_HOSTS, ServiceDelivery,
+    ServiceInstance, Subnet as ModelSubnet, VirtualNetwork,
 };
 use nsg::Groups;
-use postern_dataplane::identity::Identity;
+use postern_dataplane::identity::{Identity, ServicePrefix};
 use postern_dataplane::policy::{
-    Epoch, Gateway, Nic, Port, PortId, PortKind, PublicAddress, PublicSource, ServiceAddress,
-    Settings, SharedSource, Snapshot, SourceId, Subnet, SubnetIndex, Vnet, VnetIndex,
+    Delivery, Epoch, Gateway, Nic, Port, PortId, PortKind, PublicAddress, PublicSource,
+    ServiceAddress, Settings, SharedSource, Snapshot, SourceId, Subnet, SubnetIndex, Vnet,
+    VnetIndex,
 };
 use routes::{Endpoints, Places, Routes};
 use std::collections::HashMap;
@@ -275,6 +276,7 @@ impl<'m> Compiler<'m, '_> {
             let place = ServiceAddress {
                 port,
                 service: service.service.id(),
+                delivery: self.delivery(service)?,
             };
             self.snapshot.services.insert(service.address, place);
             kinds.insert(port, PortKind::Service);
@@ -285,6 +287,19 @@ impl<'m> Compiler<'m, '_> {
         self.snapshot.platform.extend(hosts);
         kinds.insert(port, PortKind::Platform);
         Ok(kinds)
+    }
+
+    fn delivery(&self, service: &ServiceInstance) -> Result<Delivery, CompileError> {
+        match service.delivery {
+            ServiceDelivery::Native => Ok(Delivery::Native),
+            ServiceDelivery::St6 => {
+                let code = service.service.code();
+                Ok(Delivery::Tunnel(ServicePrefix {
+                    service: code.ok_or_else(|| missing("service", service.service.name))?,
+                    region: self.catalog.region_id(&service.location),
+                }))
+            }
+        }
     }
 
     fn port(&self, name: &str) -> Result<PortId, CompileError> {

@@ -2,7 +2,7 @@
 
 use super::numbers::PortNumbers;
 use super::{CompileError, missing};
-use crate::model::{Device, Model, NamespaceRef, PLATFORM_HOSTS, ServiceInstance};
+use crate::model::{Device, Model, NamespaceRef, PLATFORM_HOSTS, ServiceDelivery, ServiceInstance};
 use ipnet::Ipv4Net;
 use postern_dataplane::policy::PortId;
 use serde::Serialize;
@@ -58,6 +58,9 @@ pub struct PortSpec {
     pub addresses: Vec<Ipv4Net>,
     /// Destinations that are routed to the device.
     pub routes: Vec<Ipv4Net>,
+    /// Whether IPv6 with identities passes: service prefixes are local and those of subnets are
+    /// routed to the device.
+    pub has_identities: bool,
 }
 
 /// The name of the port of the public side.
@@ -130,8 +133,10 @@ pub(super) fn specs(
         if let Some(port) = known {
             port.addresses.push(address);
             port.addresses.sort_unstable();
+            port.has_identities |= service.delivery == ServiceDelivery::St6;
         } else {
             let mut port = spec(name, PortKindName::Service, &service.device);
+            port.has_identities = service.delivery == ServiceDelivery::St6;
             port.addresses.push(address);
             port.routes.push(Ipv4Net::default());
             specs.push(port);
@@ -170,6 +175,7 @@ fn spec(name: String, kind: PortKindName, device: &Device) -> PortSpec {
         offload: device.offload,
         addresses: Vec::new(),
         routes: Vec::new(),
+        has_identities: false,
     }
 }
 

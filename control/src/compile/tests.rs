@@ -299,12 +299,17 @@ fn services_of_a_namespace_share_the_port() {
         services[&ip("20.60.16.5")],
         ServiceAddress {
             port,
-            service: storage
+            service: storage,
+            delivery: Delivery::Native,
         }
     );
     assert_eq!(
         services[&ip("52.231.17.4")],
-        ServiceAddress { port, service: sql }
+        ServiceAddress {
+            port,
+            service: sql,
+            delivery: Delivery::Native,
+        }
     );
     assert_eq!(compiled.names.service(sql), Some("Microsoft.Sql"));
 }
@@ -590,4 +595,55 @@ fn a_subnet_has_its_keys_and_the_number_of_its_region() {
     assert_eq!(identity("gated0"), (1, 1, 26));
     assert_eq!(identity("open1"), (1, 2, 26));
     assert_eq!(identity("private0"), (1, 3, 26));
+}
+
+#[test]
+fn a_service_over_ipv6_has_its_code_and_region_and_a_port_for_identities() {
+    let native = compiled(NETWORK);
+    assert!(!native.spec("service/svc").has_identities);
+    let text = NETWORK.replace(
+        "address = \"52.231.17.4\"",
+        "address = \"52.231.17.4\"\ndelivery = \"st6\"",
+    );
+    let compiled = compiled(&text);
+    assert!(compiled.spec("service/svc").has_identities);
+    assert!(!compiled.spec("internet").has_identities);
+    let services = &compiled.snapshot.services;
+    assert_eq!(services[&ip("20.60.16.5")].delivery, Delivery::Native);
+    let Delivery::Tunnel(prefix) = services[&ip("52.231.17.4")].delivery else {
+        panic!("not over IPv6");
+    };
+    let address = prefix.address(ip("52.231.17.4"));
+    assert_eq!(
+        address.segments()[..3],
+        [0xfd41, 2, 26],
+        "Sql in koreacentral"
+    );
+}
+
+#[test]
+fn services_have_the_codes_of_the_wire() {
+    let codes: Vec<_> = [
+        "Microsoft.Storage",
+        "Microsoft.Sql",
+        "Microsoft.AzureCosmosDB",
+        "Microsoft.KeyVault",
+        "Microsoft.ServiceBus",
+        "Microsoft.EventHub",
+        "Microsoft.AzureActiveDirectory",
+        "Microsoft.Web",
+        "Microsoft.ContainerRegistry",
+        "Microsoft.CognitiveServices",
+    ]
+    .map(|name| {
+        crate::catalog::Service::find(name)
+            .unwrap()
+            .code()
+            .unwrap()
+            .get()
+    })
+    .into();
+    assert_eq!(codes, (1..=10).collect::<Vec<u16>>());
+    let global = crate::catalog::Service::find("Microsoft.Storage.Global").unwrap();
+    assert_eq!(global.code().unwrap().get(), 1);
 }

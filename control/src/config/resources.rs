@@ -6,7 +6,8 @@ use super::problem::Problem;
 use super::section::Section;
 use crate::catalog::{Location, Locations, Service};
 use crate::model::{
-    Internet, NamespaceRef, NatGateway, NetworkInterface, Platform, ServiceInstance, Subnet,
+    Device, Internet, NamespaceRef, NatGateway, NetworkInterface, Platform, ServiceDelivery,
+    ServiceInstance, Subnet,
 };
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
@@ -34,11 +35,16 @@ pub(super) const SERVICE_KEYS: &[&str] = &[
     "service",
     "location",
     "address",
+    DELIVERY,
     "namespace",
     "device",
     "mtu",
     "offload",
 ];
+
+const DELIVERY: &str = "delivery";
+/// The smallest MTU of a device that carries IPv6 (RFC 8200 section 5).
+const SMALLEST_MTU_V6: u16 = 1280;
 
 const INTERNET_KEYS: &[&str] = &["namespace", "device", "addresses", "mtu", "offload"];
 const PLATFORM_KEYS: &[&str] = &["namespace", "device", "mtu", "offload"];
@@ -194,11 +200,13 @@ impl Loader<'_> {
             self.claim_address(address, &section.key("address"));
         }
         let device = self.shared_device(section, devices);
+        let delivery = delivery(section, device.as_ref());
         Some(ServiceInstance {
             name: name?,
             service: service?,
             location: location?,
             address: address?,
+            delivery,
             device: device?,
         })
     }
@@ -238,6 +246,20 @@ impl Loader<'_> {
             );
         }
     }
+}
+
+/// Reads how a service gets the connections of an endpoint.
+fn delivery(section: &Section<'_>, device: Option<&Device>) -> ServiceDelivery {
+    let choices = [ServiceDelivery::Native, ServiceDelivery::St6];
+    let choices = choices.map(|delivery| (delivery.name(), delivery));
+    let delivery = section.choice(DELIVERY, &choices, "\"native\" or \"st6\"");
+    let delivery = delivery.unwrap_or_default();
+    let is_small = device.is_some_and(|device| device.mtu < SMALLEST_MTU_V6);
+    if delivery == ServiceDelivery::St6 && is_small {
+        let (least, most) = (u32::from(SMALLEST_MTU_V6), u32::from(u16::MAX));
+        section.refuse("mtu", Problem::OutOfRange(least, most));
+    }
+    delivery
 }
 
 fn known(section: &Section<'_>, name: &str) -> Option<&'static Service> {

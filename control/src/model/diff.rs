@@ -172,6 +172,7 @@ fn items(model: &Model) -> Vec<Item> {
                 ("service", service.service.to_string()),
                 ("location", service.location.to_string()),
                 ("address", service.address.to_string()),
+                ("delivery", service.delivery.name().to_owned()),
             ],
             &service.device,
         ),

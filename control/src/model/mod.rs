@@ -242,8 +242,31 @@ pub struct ServiceInstance {
     pub location: Location,
     /// Its address, one of the service's in that region.
     pub address: Ipv4Addr,
+    /// How it gets the connections of an endpoint.
+    pub delivery: ServiceDelivery,
     /// Its device; services in one namespace share one.
     pub device: Device,
+}
+
+/// How a service gets the connections of an endpoint; all others are IPv4.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServiceDelivery {
+    /// Over IPv4, with the private address of the sender.
+    #[default]
+    Native,
+    /// Over IPv6, with the identity of the sender's subnet in the source address.
+    St6,
+}
+
+impl ServiceDelivery {
+    /// Returns the value of the key `delivery`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::St6 => "st6",
+        }
+    }
 }
 
 impl Model {

@@ -3,3 +3,4 @@
 //! here does I/O, and nothing is trusted because it arrived.
 
 pub mod proxy2;
+pub mod st6;

@@ -138,7 +138,7 @@ impl Engine {
     fn answer_refused(&mut self, context: &Context<'_, '_>, resource: ResourceId) {
         let known = self.snapshot.access.resource(resource);
         let refusal = known.map_or(Refusal::Silent, |known| known.refusal);
-        let packet = &*context.frame.packet;
+        let packet = context.frame.packet();
         let answer = match (refusal, &context.headers.transport) {
             (Refusal::Silent, _) => None,
             (Refusal::Reset, Transport::Tcp(segment)) => make::reset_for(&context.headers, segment),

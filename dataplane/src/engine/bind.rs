@@ -98,7 +98,9 @@ impl Engine {
         path: &Path,
     ) -> Result<u16, Dropped> {
         let egress = self.snapshot.port(path.egress).map(|port| &port.kind);
-        if !matches!(egress, Some(PortKind::Service | PortKind::Platform)) {
+        let is_shared = matches!(egress, Some(PortKind::Service | PortKind::Platform));
+        // With an identity flows of two networks do not meet.
+        if !is_shared || path.tunnel.is_some() {
             return Ok(key.source_port());
         }
         let flows = &self.flows;

@@ -27,14 +27,18 @@ impl Engine {
         &mut self,
         context: &Context<'_, '_>,
         egress: PortId,
+        is_tunnelled: bool,
     ) -> Result<Size, Dropped> {
+        if is_tunnelled {
+            return self.size_up_tunnelled(context, egress);
+        }
         let mtu = self
             .snapshot
             .port(egress)
             .map_or(0, |port| usize::from(port.mtu));
         let len = context
             .headers
-            .wire_len(&context.frame.vnet, context.frame.packet.len());
+            .wire_len(&context.frame.vnet, context.frame.packet().len());
         if len <= mtu {
             return Ok(Size::Fits);
         }
@@ -63,16 +67,16 @@ impl Engine {
 
     #[cold]
     fn cut_up(&mut self, context: &mut Context<'_, '_>, egress: PortId, mtu: usize) {
-        let vnet = &context.frame.vnet;
+        let vnet = context.frame.vnet;
         if vnet.needs_csum
             && let Some(segment) = context
                 .frame
-                .packet
+                .packet_mut()
                 .get_mut(context.headers.ip_header_len..)
         {
             checksum::complete(segment, usize::from(vnet.csum_offset));
         }
-        for piece in Pieces::new(context.frame.packet, mtu) {
+        for piece in Pieces::new(context.frame.packet(), mtu) {
             let packet = [piece.header(), piece.payload].concat();
             if let Some(counters) = self.counters.port_mut(egress) {
                 counters.sent_frames += 1;
@@ -90,7 +94,7 @@ impl Engine {
     #[cold]
     fn too_big(&mut self, context: &Context<'_, '_>, mtu: usize) -> Dropped {
         if context.headers.dont_fragment
-            && let Some(packet) = make::fragmentation_needed(context.frame.packet, mtu)
+            && let Some(packet) = make::fragmentation_needed(context.frame.packet(), mtu)
         {
             self.emit(context.ingress, packet);
         }

@@ -4,10 +4,10 @@
 //! before any route is asked. The result is complete: given a public port where the source asks for
 //! one, it is all that is needed to open the flow.
 
-use crate::flow::{RouteKind, SourceKind};
+use crate::flow::{RouteKind, SourceKind, Tunnel};
 use crate::policy::{
-    Access, Direction, Gateway, NextHop, Nic, Nsg, PortId, PortKind, PublicAddress, PublicSource,
-    RuleId, ServiceId, Snapshot, SourceId, Subnet, Tuple, VnetIndex,
+    Access, Delivery, Direction, Gateway, NextHop, Nic, Nsg, PortId, PortKind, PublicAddress,
+    PublicSource, RuleId, ServiceId, Snapshot, SourceId, Subnet, Tuple, VnetIndex,
 };
 use crate::stats::DropReason;
 use crate::wire::{ICMP, TCP};
@@ -50,6 +50,8 @@ pub struct Path {
     pub egress: PortId,
     /// The address to be delivered to.
     pub destination: Ipv4Addr,
+    /// The ends as the service is to see them, if it gets them over IPv6 with an identity.
+    pub tunnel: Option<Tunnel>,
     /// The rules that allowed it: the sender's NIC and subnet, the receiver's subnet and NIC.
     pub rules: [Option<RuleId>; 4],
 }
@@ -149,7 +151,7 @@ impl Request<'_> {
             // An endpoint, a public source and the platform serve no address behind the NIC.
             return Err(self.out(DropReason::SourceNotOwned));
         }
-        self.deliver(path)
+        self.deliver(path, subnet)
     }
 
     fn entering_from_gateway(&self, gateway: &Gateway) -> Result<Path, Denied> {
@@ -164,6 +166,7 @@ impl Request<'_> {
             source: Source::Unchanged,
             egress: self.ingress,
             destination,
+            tunnel: None,
             rules: [None; 4],
         };
         let route = gateway.routes.lookup(destination);
@@ -202,6 +205,7 @@ impl Request<'_> {
             source: Source::Unchanged,
             egress: self.ingress,
             destination,
+            tunnel: None,
             rules: [by_nic, by_subnet, None, None],
         };
         if let Some(&port) = self.snapshot.platform.get(&destination) {
@@ -292,7 +296,7 @@ impl Request<'_> {
     }
 
     /// Finds the port that has the destination, and asks the receiver's NSGs.
-    fn deliver(&self, mut path: Path) -> Result<Path, Denied> {
+    fn deliver(&self, mut path: Path, subnet: &Subnet) -> Result<Path, Denied> {
         match path.route {
             RouteKind::Platform => Ok(path),
             RouteKind::VnetLocal
@@ -302,11 +306,24 @@ impl Request<'_> {
             RouteKind::ServiceEndpoint => match self.snapshot.services.get(&path.destination) {
                 Some(service) => {
                     path.egress = service.port;
+                    path.tunnel = self.tunnel(service.delivery, subnet);
                     Ok(path)
                 }
                 None => Err(self.out(DropReason::NoSuchService)),
             },
             RouteKind::Internet | RouteKind::Inbound => self.deliver_public(path),
+        }
+    }
+
+    /// Returns the ends of the flow as a service sees them that gets it over IPv6. The identity is
+    /// that of the subnet in which the packet entered.
+    fn tunnel(&self, delivery: Delivery, subnet: &Subnet) -> Option<Tunnel> {
+        match delivery {
+            Delivery::Native => None,
+            Delivery::Tunnel(prefix) => Some(Tunnel {
+                client: subnet.identity.address(self.tuple.source),
+                service: prefix.address(self.tuple.destination),
+            }),
         }
     }
 
@@ -349,6 +366,7 @@ impl Request<'_> {
             source: Source::Unchanged,
             egress: self.ingress,
             destination,
+            tunnel: None,
             rules: [None; 4],
         };
         if let Some(service) = self.snapshot.services.get(&destination) {

@@ -24,9 +24,9 @@ impl Engine {
         );
         let no_flow = context.dropped(DropReason::IcmpNoFlow);
         let quote_at = context.headers.ip_header_len + icmp::LEN;
-        let quote = context.frame.packet.get(quote_at..).ok_or(no_flow)?;
+        let quote = context.frame.packet().get(quote_at..).ok_or(no_flow)?;
         let quoted = Headers::parse_quoted(quote).map_err(|_| no_flow)?;
-        if !is_sound(&context.headers, context.frame.packet, &quoted) {
+        if !is_sound(&context.headers, context.frame.packet(), &quoted) {
             return Err(context.dropped(DropReason::IcmpChecksum).into());
         }
         let delivered = FlowKey::of(context.ingress, &quoted);
@@ -39,14 +39,18 @@ impl Engine {
             .get(id)
             .filter(|pair| pair.life == Life::Live)
             .ok_or(no_flow)?;
+        if pair.why.tunnel.is_some() {
+            // A guest's errors about what a service sent over IPv6 are not carried.
+            return Err(context.dropped(DropReason::IcmpUnsupported).into());
+        }
         let sent = pair.key(receiver.other());
         let source = self.error_source(context, pair, receiver, quoted.destination)?;
         let egress = sent.port();
-        let size = self.size_up(context, egress)?;
+        let size = self.size_up(context, egress, false)?;
         let outer = Delta::default()
             .address(context.headers.source, source)
             .address(context.headers.destination, sent.source());
-        let packet = &mut *context.frame.packet;
+        let packet = context.frame.packet_mut();
         ipv4::set_addresses(packet, source, sent.source(), outer);
         if let Some(quote) = packet.get_mut(quote_at..) {
             Transposition::new(delivered, sent).apply(&VnetHdr::default(), &quoted, quote);

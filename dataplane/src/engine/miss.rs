@@ -2,7 +2,7 @@
 
 use super::bind::Binding;
 use super::evaluate::{NsgMode, Path, Request, Source};
-use super::{Context, Dropped, Engine, Unsent, make};
+use super::{Context, Dropped, Engine, Network, Unsent, make};
 use crate::flow::{
     FlowKey, InsertError, Life, Pair, PairId, Side, SourceKind, TcpTrack, Transposition, Why,
 };
@@ -20,6 +20,10 @@ impl Engine {
         key: FlowKey,
         earlier: Option<Binding>,
     ) -> Result<PortId, Unsent> {
+        if let Network::V6(_) = context.network {
+            // Nothing that a service sends opens a flow.
+            return Err(context.dropped(DropReason::StNoFlow).into());
+        }
         let headers = &context.headers;
         if !is_unicast(headers.destination) || !is_unicast(headers.source) {
             return Err(context.dropped(DropReason::Multicast).into());
@@ -35,7 +39,7 @@ impl Engine {
         .evaluate()
         .inspect_err(|denied| self.reset_from_outside(context, denied.reason))?;
         let tcp = self.opening(context, &path)?;
-        let size = self.size_up(context, path.egress)?;
+        let size = self.size_up(context, path.egress, path.tunnel.is_some())?;
         self.check_flow_limits(context, path.egress)?;
         let id = self.open(context, key, &path, (tcp, earlier))?;
         let egress = self.pass(context, id, Side::Initiator);
@@ -90,6 +94,7 @@ impl Engine {
             public: (path.source != Source::Unchanged).then_some(source),
             egress: path.egress,
             destination: path.destination,
+            tunnel: path.tunnel,
             rules: path.rules,
             admission,
         };
@@ -181,6 +186,9 @@ impl Engine {
         id: PairId,
         side: Side,
     ) -> Result<PortId, Unsent> {
+        if let Network::V6(_) = context.network {
+            return Err(context.dropped(DropReason::StNoFlow).into());
+        }
         let mut earlier = None;
         if let Some(pair) = self.flows.remove(id) {
             if side == Side::Initiator {
@@ -196,12 +204,16 @@ impl Engine {
 }
 
 fn new_pair(context: &Context<'_, '_>, key: FlowKey, sent: FlowKey, why: Why) -> Pair {
-    let reply = sent.reply(why.egress);
+    let answered = sent.reply(why.egress);
+    let reply = match why.tunnel {
+        None => answered,
+        Some(_) => answered.tunnelled(),
+    };
     Pair {
         keys: [key, reply],
         rewrites: [
             Transposition::new(key, sent),
-            Transposition::new(reply, key.reply(key.port())),
+            Transposition::new(answered, key.reply(key.port())),
         ],
         why,
         epoch: Default::default(),

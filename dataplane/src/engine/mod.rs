@@ -9,23 +9,27 @@ mod admission;
 mod bind;
 mod cut;
 pub mod evaluate;
+mod frame;
 mod icmp_error;
 mod make;
 mod miss;
 pub mod reconcile;
 mod sweep;
+mod tunnel;
+mod tunnel_error;
 mod view;
 
 pub use admission::AccessEvent;
+pub use frame::Frame;
 pub use sweep::SweepReport;
 pub use view::FlowView;
 
-use crate::flow::{FlowKey, FlowTable, FragmentTable, Life, PairId, Side};
+use crate::flow::{FlowKey, FlowTable, FragmentTable, Life, PairId, Side, Tunnel};
 use crate::policy::{CloseMode, Direction, PortId, PortKind, Snapshot};
 use crate::snat::{PoolView, Pools};
 use crate::stats::{Counters, DropReason};
 use crate::time::Now;
-use crate::wire::{Fragment, Headers, Transport, VnetHdr, WireError};
+use crate::wire::{Fragment, Headers, Transport, WireError};
 use admission::AccessLog;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -52,15 +56,6 @@ impl Default for EngineConfig {
             seed: 0,
         }
     }
-}
-
-/// One frame: what stands in its `virtio_net_hdr`, and the IP packet, which is rewritten in place.
-#[derive(Debug)]
-pub struct Frame<'a> {
-    /// The header; the default for a device without one.
-    pub vnet: VnetHdr,
-    /// The packet. Its length never changes.
-    pub packet: &'a mut [u8],
 }
 
 /// What is to be done with a frame; it is counted already.
@@ -140,12 +135,22 @@ impl From<evaluate::Denied> for Dropped {
     }
 }
 
+/// Over what a packet came.
+#[derive(Clone, Copy, Debug)]
+enum Network {
+    /// IPv4.
+    V4,
+    /// IPv6, from a service: between these addresses.
+    V6(Tunnel),
+}
+
 /// The packet at hand and where it came from.
 struct Context<'a, 'b> {
     now: Now,
     ingress: PortId,
     direction: Direction,
     headers: Headers,
+    network: Network,
     frame: &'a mut Frame<'b>,
 }
 
@@ -184,7 +189,7 @@ impl Engine {
     /// packets of the engine's own.
     #[inline]
     pub fn process(&mut self, now: Now, port: PortId, frame: &mut Frame<'_>) -> Verdict {
-        let len = frame.packet.len() as u64;
+        let len = frame.packet().len() as u64;
         if let Some(counters) = self.counters.port_mut(port) {
             counters.received_frames += 1;
             counters.received_bytes += len;
@@ -193,7 +198,7 @@ impl Engine {
             Ok(egress) => {
                 if let Some(counters) = self.counters.port_mut(egress) {
                     counters.sent_frames += 1;
-                    counters.sent_bytes += len;
+                    counters.sent_bytes += frame.packet().len() as u64;
                 }
                 Verdict::Forward(egress)
             }
@@ -217,16 +222,26 @@ impl Engine {
         frame: &mut Frame<'_>,
     ) -> Result<PortId, Unsent> {
         let direction = self.direction(ingress);
-        let headers = Headers::parse(&frame.vnet, frame.packet).map_err(|error| Dropped {
-            port: ingress,
-            direction,
-            reason: reason_of(error),
-        })?;
+        let headers = match Headers::parse(&frame.vnet, frame.packet()) {
+            Ok(headers) => headers,
+            Err(WireError::Ipv6) => return self.decide_v6(now, ingress, direction, frame),
+            Err(error) => {
+                let reason = reason_of(error);
+                let port = ingress;
+                return Err(Dropped {
+                    port,
+                    direction,
+                    reason,
+                }
+                .into());
+            }
+        };
         let mut context = Context {
             now,
             ingress,
             direction,
             headers,
+            network: Network::V4,
             frame,
         };
         if headers.transport == Transport::IcmpError {
@@ -264,7 +279,7 @@ impl Engine {
         let pair = self.flows.get(id).ok_or(lost)?;
         if pair.epoch != epoch && pair.life == Life::Live && !self.revisit(context.now, id) {
             // The flow is gone, or closed: look again, without its help.
-            return match self.flows.find(key) {
+            return match self.find(context, key) {
                 Some((id, side)) => self.refuse(context, key, id, side),
                 None => self.miss(context, key, None),
             };
@@ -273,8 +288,8 @@ impl Engine {
         if pair.life != Life::Live {
             return self.refuse(context, key, id, side);
         }
-        let egress = pair.egress(side);
-        let size = self.size_up(context, egress)?;
+        let (egress, is_tunnelled) = (pair.egress(side), pair.why.tunnel.is_some());
+        let size = self.size_up(context, egress, is_tunnelled)?;
         let pair = self.flows.get_mut(id).ok_or(lost)?;
         if let Transport::Tcp(segment) = &context.headers.transport
             && let Some(tcp) = &mut pair.tcp
@@ -297,7 +312,14 @@ impl Engine {
     #[inline]
     fn pass(&mut self, context: &mut Context<'_, '_>, id: PairId, side: Side) -> Option<PortId> {
         let pair = self.flows.get_mut(id)?;
-        pair.count(side, context.now, context.frame.packet.len());
+        pair.count(side, context.now, context.frame.packet().len());
+        let egress = pair.egress(side);
+        if let Some(tunnel) = pair.why.tunnel {
+            let pair = self.flows.get(id)?;
+            let limits = self.limits(pair.why.egress, egress);
+            tunnel::transpose(context, pair, &tunnel, limits);
+            return Some(egress);
+        }
         let Context { headers, frame, .. } = context;
         if headers.fragment == Fragment::First {
             self.fragments.follow(
@@ -307,14 +329,17 @@ impl Engine {
                 side,
             );
         }
-        pair.rewrite(side).apply(&frame.vnet, headers, frame.packet);
-        Some(pair.egress(side))
+        let vnet = frame.vnet;
+        pair.rewrite(side).apply(&vnet, headers, frame.packet_mut());
+        Some(egress)
     }
 
     fn follow_fragment(&mut self, context: &mut Context<'_, '_>) -> Result<PortId, Unsent> {
         let stray = context.dropped(DropReason::FragmentStray);
         let key = fragment_key(context.ingress, &context.headers);
-        let (id, side) = self.fragments.find(context.now, key).ok_or(stray)?;
+        let Some((id, side)) = self.fragments.find(context.now, key) else {
+            return Err(self.stray_fragment(context).into());
+        };
         let pair = self.flows.get(id).ok_or(stray)?;
         let flow = pair.key(side);
         let is_same = flow.port() == key.port
@@ -324,10 +349,27 @@ impl Engine {
         if !is_same || pair.life != Life::Live || pair.epoch != self.snapshot.epoch {
             return Err(stray.into());
         }
-        let egress = pair.egress(side);
-        let size = self.size_up(context, egress)?;
+        let (egress, is_tunnelled) = (pair.egress(side), pair.why.tunnel.is_some());
+        let size = self.size_up(context, egress, is_tunnelled)?;
         let egress = self.pass(context, id, side).ok_or(stray)?;
         self.send(context, egress, size)
+    }
+
+    /// Returns why a later fragment without a flow is dropped.
+    fn stray_fragment(&self, context: &Context<'_, '_>) -> Dropped {
+        context.dropped(if self.is_tunnelled(context) {
+            DropReason::StFragment
+        } else {
+            DropReason::FragmentStray
+        })
+    }
+
+    /// Returns the pair that a packet of this key belongs to.
+    fn find(&self, context: &Context<'_, '_>, key: FlowKey) -> Option<(PairId, Side)> {
+        match &context.network {
+            Network::V4 => self.flows.find(key),
+            Network::V6(tunnel) => self.flows.find_tunnelled(key, tunnel),
+        }
     }
 
     /// Handles a packet of a flow that is not live: what opens a flow opens it anew, what is late
@@ -346,7 +388,7 @@ impl Engine {
             Transport::Tcp(segment) => {
                 if life == Life::Tombstone
                     && self.snapshot.settings.close_mode == CloseMode::Rst
-                    && let Some(packet) = make::reset_for(&context.headers, &segment)
+                    && let Some(packet) = reset_for(context, &segment)
                 {
                     self.emit(context.ingress, packet);
                 }
@@ -416,6 +458,14 @@ impl Engine {
     }
 }
 
+/// Returns the reset that answers a late segment, over what it came over.
+fn reset_for(context: &Context<'_, '_>, segment: &crate::wire::tcp::Segment) -> Option<Vec<u8>> {
+    match &context.network {
+        Network::V4 => make::reset_for(&context.headers, segment),
+        Network::V6(tunnel) => make::reset_for_answer(tunnel, &context.headers, segment),
+    }
+}
+
 fn fragment_key(port: PortId, headers: &Headers) -> crate::flow::FragmentKey {
     crate::flow::FragmentKey {
         port,
@@ -430,6 +480,7 @@ fn reason_of(error: WireError) -> DropReason {
     match error {
         WireError::NotIp => DropReason::NotIp,
         WireError::Ipv6 => DropReason::Ipv6,
+        WireError::Ipv6Fragment => DropReason::StFragment,
         WireError::Length { .. } => DropReason::Malformed,
         WireError::TinyFragment => DropReason::FragmentTiny,
         WireError::Protocol(_) => DropReason::ProtocolUnsupported,

@@ -60,6 +60,7 @@ pub fn reconcile(
                 && path.service == why.service
                 && path.egress == why.egress
                 && path.destination == why.destination
+                && path.tunnel == why.tunnel
                 && is_public(path.source.kind()) == is_public(why.source)
                 && keeps_instance_address(why, path)
         }

@@ -1,7 +1,9 @@
 //! The key of one direction of a flow.
 
+use super::Tunnel;
 use crate::policy::PortId;
-use crate::wire::{Headers, Transport};
+use crate::wire::ipv6::low_bits;
+use crate::wire::{Headers, TCP, Transport};
 use std::net::Ipv4Addr;
 
 /// The port a packet came in by, its addresses, protocol and ports, packed in two words.
@@ -20,6 +22,7 @@ pub struct FlowKey {
 const PLAIN: u8 = 0;
 const ECHO_REQUEST: u8 = 1;
 const ECHO_REPLY: u8 = 2;
+const TUNNELLED: u8 = 3;
 
 impl FlowKey {
     /// Returns the key of a packet that came in by `port`.
@@ -39,6 +42,31 @@ impl FlowKey {
                 | u64::from(headers.protocol) << 8
                 | u64::from(mark),
         }
+    }
+
+    /// Returns this key for a packet that comes over IPv6, with addresses that end with those of this
+    /// key: it is none of the same packet's over IPv4.
+    #[must_use]
+    #[inline]
+    pub fn tunnelled(self) -> Self {
+        Self {
+            rest: self.rest & !u64::from(u8::MAX) | u64::from(TUNNELLED),
+            ..self
+        }
+    }
+
+    /// Returns the key of the answers of a tunnelled flow's responder, which come in by `port`, given
+    /// the initiator's port and the responder's.
+    #[must_use]
+    pub fn tcp_answer(port: PortId, tunnel: &Tunnel, (client, service): (u16, u16)) -> Self {
+        let key = Self {
+            addresses: addresses(low_bits(tunnel.service), low_bits(tunnel.client)),
+            rest: u64::from(service) << 48
+                | u64::from(client) << 32
+                | u64::from(port.0) << 16
+                | u64::from(TCP) << 8,
+        };
+        key.tunnelled()
     }
 
     /// Returns the key of the answers to packets of this key that come in by `port`.

@@ -11,6 +11,7 @@ mod pair;
 mod table;
 mod tcp;
 mod transposition;
+mod tunnel;
 mod wheel;
 
 pub use fragments::{FragmentKey, FragmentTable};
@@ -19,3 +20,4 @@ pub use pair::{Admission, Life, Pair, RouteKind, Side, SourceKind, Why};
 pub use table::{FlowTable, InsertError, PairId};
 pub use tcp::{TcpState, TcpTrack};
 pub use transposition::Transposition;
+pub use tunnel::Tunnel;

@@ -1,6 +1,6 @@
 //! The record of one connection.
 
-use super::{FlowKey, TcpState, TcpTrack, Transposition};
+use super::{FlowKey, TcpState, TcpTrack, Transposition, Tunnel};
 use crate::policy::{AccessRuleId, Epoch, PortId, ResourceId, RuleId, ServiceId, Timers};
 use crate::snat::Lease;
 use crate::time::Now;
@@ -74,6 +74,8 @@ pub struct Why {
     pub egress: PortId,
     /// The address that the initiator's packets are delivered to.
     pub destination: Ipv4Addr,
+    /// The ends as the responder sees them, if it gets them over IPv6 with an identity.
+    pub tunnel: Option<Tunnel>,
     /// The rules that allowed the flow: the sender's NIC and subnet, the receiver's subnet and NIC.
     pub rules: [Option<RuleId>; 4],
     /// How a resource of a service let it in, where that was asked.

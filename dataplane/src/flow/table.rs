@@ -1,7 +1,7 @@
 //! Pairs by either of their keys, with a hard cap.
 
 use super::wheel::{Link, Links, Wheel};
-use super::{FlowKey, Pair, Side};
+use super::{FlowKey, Pair, Side, Tunnel};
 use crate::policy::PortId;
 use crate::time::Now;
 use core::hash::BuildHasher;
@@ -48,6 +48,12 @@ impl Slots {
     fn key(&self, entry: u32) -> Option<FlowKey> {
         Some(self.pair(entry >> 1)?.key(side_of(entry)))
     }
+
+    /// Returns the key that an index entry stands for, with what it lacks of the addresses.
+    fn full_key(&self, entry: u32) -> Option<(FlowKey, Option<Tunnel>)> {
+        let pair = self.pair(entry >> 1)?;
+        Some(full_key(pair, side_of(entry)))
+    }
 }
 
 impl Links for Slots {
@@ -74,6 +80,15 @@ pub struct FlowTable {
 
 fn entry(id: u32, side: Side) -> u32 {
     id << 1 | side as u32
+}
+
+/// Returns a key of a pair, and the addresses that it is told apart by from others like it.
+fn full_key(pair: &Pair, side: Side) -> (FlowKey, Option<Tunnel>) {
+    let tunnel = match side {
+        Side::Initiator => None,
+        Side::Responder => pair.why.tunnel,
+    };
+    (pair.key(side), tunnel)
 }
 
 #[inline]
@@ -149,6 +164,18 @@ impl FlowTable {
         self.hasher.hash_one(key.words())
     }
 
+    /// Returns the pair whose responder sends packets of this key between these addresses.
+    #[must_use]
+    pub fn find_tunnelled(&self, key: FlowKey, tunnel: &Tunnel) -> Option<(PairId, Side)> {
+        let wanted = Some((key, Some(*tunnel)));
+        let hash = hash_full(&self.hasher, (key, Some(*tunnel)));
+        let slots = &self.slots;
+        let &entry = self
+            .index
+            .find(hash, |&entry| slots.full_key(entry) == wanted)?;
+        Some((PairId(entry >> 1), side_of(entry)))
+    }
+
     /// Returns the pair that has this key, and which side's key it is.
     #[must_use]
     #[inline]
@@ -197,10 +224,14 @@ impl FlowTable {
         deadline: Now,
     ) -> Result<PairId, (InsertError, Box<Pair>)> {
         let (forward, reply) = (pair.key(Side::Initiator), pair.key(Side::Responder));
+        let is_taken = match &pair.why.tunnel {
+            None => self.find(reply).is_some(),
+            Some(tunnel) => self.find_tunnelled(reply, tunnel).is_some(),
+        };
         if self.len() >= self.max {
             return Err((InsertError::Full, Box::new(pair)));
         }
-        if self.find(reply).is_some() {
+        if is_taken {
             return Err((InsertError::ReplyTaken, Box::new(pair)));
         }
         if forward == reply || self.find(forward).is_some() {
@@ -223,8 +254,8 @@ impl FlowTable {
                 id
             }
         };
-        self.add_to_index(reply, entry(id, Side::Responder));
-        self.add_to_index(forward, entry(id, Side::Initiator));
+        self.add_to_index(entry(id, Side::Responder));
+        self.add_to_index(entry(id, Side::Initiator));
         for (key, side) in [(forward, Side::Initiator), (reply, Side::Responder)] {
             if let Some(count) = self.count_mut(key, side) {
                 *count += 1;
@@ -234,7 +265,7 @@ impl FlowTable {
         Ok(PairId(id))
     }
 
-    fn add_to_index(&mut self, key: FlowKey, entry: u32) {
+    fn add_to_index(&mut self, entry: u32) {
         let Self {
             slots,
             index,
@@ -243,10 +274,10 @@ impl FlowTable {
         } = self;
         let hash = |entry: &u32| {
             slots
-                .key(*entry)
-                .map_or(0, |key| hasher.hash_one(key.words()))
+                .full_key(*entry)
+                .map_or(0, |key| hash_full(hasher, key))
         };
-        index.insert_unique(hasher.hash_one(key.words()), entry, hash);
+        index.insert_unique(hash(&entry), entry, hash);
     }
 
     /// Removes both directions of a pair and returns it.
@@ -259,9 +290,9 @@ impl FlowTable {
     /// Removes a pair that is not in the wheel.
     fn take(&mut self, id: PairId) -> Option<Pair> {
         for side in [Side::Initiator, Side::Responder] {
-            let key = self.get(id)?.key(side);
-            let wanted = entry(id.0, side);
-            let hash = self.hash(key);
+            let full_key = full_key(self.get(id)?, side);
+            let (key, wanted) = (full_key.0, entry(id.0, side));
+            let hash = hash_full(&self.hasher, full_key);
             if let Ok(found) = self.index.find_entry(hash, |&entry| entry == wanted) {
                 found.remove();
             }
@@ -296,6 +327,14 @@ impl FlowTable {
     /// Arms a pair that [`Self::pop_due`] returned.
     pub fn arm_due(&mut self, id: PairId, deadline: Now) {
         self.wheel.arm(&mut self.slots, id.0, deadline);
+    }
+}
+
+/// Returns the hash of a key: of its words alone where it has all of its addresses.
+fn hash_full(hasher: &SeedableRandomState, (key, tunnel): (FlowKey, Option<Tunnel>)) -> u64 {
+    match tunnel {
+        None => hasher.hash_one(key.words()),
+        Some(tunnel) => hasher.hash_one((key.words(), tunnel.client.to_bits())),
     }
 }
 

@@ -1,11 +1,10 @@
 //! The fallback towards a device without `virtio_net_hdr`: finishes partial checksums and cuts
 //! super-frames into packets.
 //!
-//! It owns the arithmetic of segmentation offload for IPv4 (TCP: sequence numbers, flags; UDP:
-//! lengths; both: total length, identification, checksums) and does no I/O. It trusts nothing that
+//! It owns the arithmetic of segmentation offload (TCP: sequence numbers, flags; UDP, over IPv4
+//! alone: lengths; IPv4: total length, identification; IPv6: payload length; checksums) and does no I/O. It trusts nothing that
 //! the header says: lengths come from the packet, and a header that contradicts them is an error.
-//! It does not look at the device's MTU (segments are as large as the sender asked for) and does
-//! not know IPv6. RFC 791, RFC 768, RFC 9293, RFC 3168 section 6.1.2.
+//! It does not look at the device's MTU: segments are as large as the sender asked for. RFC 791, RFC 768, RFC 9293, RFC 3168 section 6.1.2.
 //!
 //! Nothing is copied but headers. The headers of each segment are written over the end of the one
 //! before, which was handed out already:
@@ -17,11 +16,35 @@
 //!                             [headers|  p3 ]
 //! ```
 
-use crate::wire::checksum::{Sum, pseudo_header};
+use crate::wire::checksum::{Sum, pseudo_header, pseudo_header_v6};
+use crate::wire::ipv6::{self, Ipv6View};
 use crate::wire::{GsoType, Headers, Transport, UDP, VnetHdr, WireError, put_u16, tcp, udp};
 
 /// The longest IPv4 header and the longest TCP header.
 const HEADERS_MAX: usize = 60 + 60;
+
+/// Which IP a packet is of: the length of its header and which fields a segment has to have new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    V4,
+    V6,
+}
+
+impl Version {
+    fn of(packet: &[u8]) -> Self {
+        match packet.first().map(|byte| byte >> 4) {
+            Some(6) => Self::V6,
+            _ => Self::V4,
+        }
+    }
+
+    fn parse(self, vnet: &VnetHdr, packet: &[u8]) -> Result<Headers, WireError> {
+        match self {
+            Self::V4 => Headers::parse(vnet, packet),
+            Self::V6 => Headers::parse_v6(vnet, packet),
+        }
+    }
+}
 
 const IP_TOTAL_LENGTH: usize = 2;
 const IP_IDENTIFICATION: usize = 4;
@@ -51,6 +74,7 @@ pub struct Segments<'a> {
 /// How a super-frame is cut.
 #[derive(Debug)]
 struct Plan {
+    version: Version,
     original: Headers,
     /// The headers as they came: the place where they stood is written over.
     bytes: [u8; HEADERS_MAX],
@@ -70,7 +94,7 @@ impl<'a> Segments<'a> {
         if vnet.gso_type != GsoType::None {
             plan = Some(Plan::new(vnet, packet)?);
         } else if vnet.needs_csum {
-            finish_checksum(&Headers::parse(vnet, packet)?, packet);
+            finish_checksum(&Version::of(packet).parse(vnet, packet)?, packet);
         }
         Ok(Self {
             packet,
@@ -112,7 +136,8 @@ impl Plan {
     fn new(vnet: &VnetHdr, packet: &[u8]) -> Result<Self, WireError> {
         // The parser lets a super-frame pass only whole, with a partial checksum, a segment size
         // and the protocol that its kind says.
-        let original = Headers::parse(vnet, packet)?;
+        let version = Version::of(packet);
+        let original = version.parse(vnet, packet)?;
         let header_len = original.ip_header_len + original.transport_header_len;
         let mut bytes = [0; HEADERS_MAX];
         let (Some(to), Some(from)) = (bytes.get_mut(..header_len), packet.get(..header_len)) else {
@@ -123,6 +148,7 @@ impl Plan {
         };
         to.copy_from_slice(from);
         Ok(Self {
+            version,
             original,
             bytes,
             header_len,
@@ -137,15 +163,11 @@ impl Plan {
         segment.get_mut(..self.header_len)?.copy_from_slice(headers);
         let total_len = u16::try_from(segment.len()).ok()?;
         let (ip, transport) = segment.split_at_mut_checked(self.original.ip_header_len)?;
-        put_u16(ip, IP_TOTAL_LENGTH, total_len);
-        // Of no meaning where fragments are forbidden, but the kernel counts there too.
-        put_u16(
-            ip,
-            IP_IDENTIFICATION,
-            self.original.ident.wrapping_add(index),
-        );
-        put_u16(ip, IP_CHECKSUM, 0);
-        put_u16(ip, IP_CHECKSUM, Sum::default().bytes(ip).checksum());
+        let transport_len = u16::try_from(transport.len()).ok()?;
+        match self.version {
+            Version::V4 => self.write_v4(ip, total_len, index),
+            Version::V6 => put_u16(ip, ipv6::PAYLOAD_LENGTH, transport_len),
+        }
 
         match self.original.transport {
             Transport::Tcp(original) => {
@@ -161,23 +183,40 @@ impl Plan {
                     *flags &= !TCP_FIN_PSH;
                 }
             }
-            _ => put_u16(transport, UDP_LENGTH, u16::try_from(transport.len()).ok()?),
+            _ => put_u16(transport, UDP_LENGTH, transport_len),
         }
         // The field holds the sum for the whole super-frame's length: of no use for a segment.
         put_u16(transport, checksum_place(&self.original), 0);
+        put_checksum(
+            &self.original,
+            transport,
+            self.pseudo_header(ip, transport_len),
+        );
+        Some(())
+    }
+
+    fn write_v4(&self, ip: &mut [u8], total_len: u16, index: u16) {
+        put_u16(ip, IP_TOTAL_LENGTH, total_len);
+        // Of no meaning where fragments are forbidden, but the kernel counts there too.
+        let ident = self.original.ident.wrapping_add(index);
+        put_u16(ip, IP_IDENTIFICATION, ident);
+        put_u16(ip, IP_CHECKSUM, 0);
+        put_u16(ip, IP_CHECKSUM, Sum::default().bytes(ip).checksum());
+    }
+
+    fn pseudo_header(&self, ip: &[u8], len: u16) -> Sum {
         let Headers {
             source,
             destination,
             protocol,
             ..
         } = self.original;
-        let len = u16::try_from(transport.len()).ok()?;
-        put_checksum(
-            &self.original,
-            transport,
-            pseudo_header(source, destination, protocol, len),
-        );
-        Some(())
+        match self.version {
+            Version::V4 => pseudo_header(source, destination, protocol, len),
+            Version::V6 => Ipv6View::parse_quoted(ip).map_or(Sum::default(), |ip| {
+                pseudo_header_v6(ip.source(), ip.destination(), protocol, len)
+            }),
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use super::{IoError, Tun};
 use crate::engine::{Engine, Frame, SweepReport, Verdict};
 use crate::policy::PortId;
 use crate::time::Now;
+use crate::wire::ipv6;
 use crate::wire::vnet_hdr::{self, VnetHdr};
 use handle::{Command, Install, Removed};
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -43,8 +44,14 @@ const TURN: Duration = Duration::from_micros(250);
 const TICK: Duration = Duration::from_millis(100);
 const IDLE_TICK: Duration = Duration::from_millis(250);
 
-/// The longest IPv4 packet.
-const PACKET_MAX: usize = 65535;
+/// The longest IP packet: of IPv6 it is longer than of IPv4 by the header.
+const PACKET_MAX: usize = ipv6::LEN + 65535;
+/// Where a frame is read to, so that its packet can grow towards the front.
+const FRAME: usize = Frame::HEADROOM;
+/// Where its packet begins.
+const PACKET: usize = FRAME + vnet_hdr::LEN;
+/// Room, a header and the longest packet.
+const BUFFER: usize = PACKET + PACKET_MAX;
 /// The mark of the wake-up descriptor among the events; ports are smaller.
 const WAKE: u64 = u64::MAX;
 
@@ -68,8 +75,7 @@ pub struct Worker {
     wake: Arc<OwnedFd>,
     commands: Receiver<Command>,
     devices: Devices,
-    /// A header and the longest packet.
-    buffer: Box<[u8; vnet_hdr::LEN + PACKET_MAX]>,
+    buffer: Box<[u8; BUFFER]>,
     start: Instant,
     last_tick: Now,
     /// Who waits for the report of the sweep under way.
@@ -104,7 +110,7 @@ impl Worker {
             wake: Arc::clone(&wake),
             commands,
             devices: Devices::default(),
-            buffer: Box::new([0; vnet_hdr::LEN + PACKET_MAX]),
+            buffer: Box::new([0; BUFFER]),
             start: Instant::now(),
             last_tick: Now::default(),
             reports: Vec::new(),
@@ -333,7 +339,7 @@ impl Devices {
 fn forward_batch(
     engine: &mut Engine,
     devices: &Devices,
-    buffer: &mut [u8; vnet_hdr::LEN + PACKET_MAX],
+    buffer: &mut [u8; BUFFER],
     now: Now,
     port: PortId,
     tun: &Tun,
@@ -344,33 +350,46 @@ fn forward_batch(
             Err(Errno::AGAIN) => return None,
             Err(error) => return Some(error),
         };
-        let frame = buffer.get_mut(..vnet_hdr::LEN + len)?;
-        let (_, packet) = frame.split_at_mut_checked(vnet_hdr::LEN)?;
-        if let Verdict::Forward(out) = engine.process(now, port, &mut Frame { vnet, packet })
-            && !send_frame(devices.get(out), &vnet, frame)
-        {
-            engine.output_failed(out);
+        let bytes = buffer.get_mut(..PACKET + len)?;
+        let mut frame = Frame::with_room(vnet, bytes, PACKET);
+        if let Verdict::Forward(out) = engine.process(now, port, &mut frame) {
+            let (vnet, start) = (frame.vnet, frame.room());
+            if start != PACKET {
+                // The header goes where the packet went; it may have changed with it.
+                put_header(bytes, start, vnet);
+            }
+            let sent = bytes.get_mut(start.saturating_sub(vnet_hdr::LEN)..);
+            if !send_frame(devices.get(out), &vnet, sent?) {
+                engine.output_failed(out);
+            }
         }
         send_emitted(engine, devices);
     }
     None
 }
 
-/// Reads one frame so that its packet begins behind the place of the header, whether or not the
-/// device sends one, and returns what the header says and the packet's length.
-fn read_frame(
-    tun: &Tun,
-    buffer: &mut [u8; vnet_hdr::LEN + PACKET_MAX],
-) -> Result<(VnetHdr, usize), Errno> {
+/// Writes the header of a frame whose packet begins at `start`.
+#[cold]
+fn put_header(bytes: &mut [u8], start: usize, vnet: VnetHdr) {
+    let header = bytes.get_mut(start.saturating_sub(vnet_hdr::LEN)..start);
+    if let Some(header) = header.and_then(<[u8]>::first_chunk_mut) {
+        *header = vnet.to_bytes();
+    }
+}
+
+/// Reads one frame so that its packet begins at [`PACKET`], whether or not the device sends a
+/// header, and returns what the header says and the packet's length.
+fn read_frame(tun: &Tun, buffer: &mut [u8; BUFFER]) -> Result<(VnetHdr, usize), Errno> {
+    let (_, frame) = buffer.split_at_mut(FRAME);
     if tun.has_vnet_hdr() {
-        let read = tun.read(buffer)?;
-        let header = buffer
+        let read = tun.read(frame)?;
+        let header = frame
             .first_chunk::<{ vnet_hdr::LEN }>()
             .ok_or(Errno::INVAL)?;
         let vnet = VnetHdr::parse(*header).unwrap_or(UNKNOWN_OFFLOAD);
         Ok((vnet, read.saturating_sub(vnet_hdr::LEN).min(PACKET_MAX)))
     } else {
-        let (header, packet) = buffer
+        let (header, packet) = frame
             .split_first_chunk_mut::<{ vnet_hdr::LEN }>()
             .ok_or(Errno::INVAL)?;
         *header = VnetHdr::default().to_bytes();

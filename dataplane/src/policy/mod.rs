@@ -18,7 +18,8 @@ pub use access::{
 };
 pub use nsg::{Access, AddrSet, Decision, Direction, Nsg, PortSet, Protocol, Rule, RuleId, Tuple};
 pub use ports::{
-    Gateway, Nic, Port, PortId, PortKind, PublicSource, ServiceAddress, SharedSource, SourceId,
+    Delivery, Gateway, Nic, Port, PortId, PortKind, PublicSource, ServiceAddress, SharedSource,
+    SourceId,
 };
 pub use routes::{
     Appliance, Endpoint, EndpointTable, NextHop, Peer, Route, RouteTable, ServiceId, Standing,

@@ -1,6 +1,7 @@
 //! Ports: attachments, and what the policy knows of each.
 
 use super::{Nsg, RouteTable, ServiceId, SubnetIndex, VnetIndex};
+use crate::identity::ServicePrefix;
 use core::time::Duration;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -102,4 +103,17 @@ pub struct ServiceAddress {
     pub port: PortId,
     /// The service that the address is of.
     pub service: ServiceId,
+    /// How flows of an endpoint arrive there; all others are native.
+    pub delivery: Delivery,
+}
+
+/// How a service gets the packets of an endpoint's flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// As IPv4, with the sender's private address.
+    #[default]
+    Native,
+    /// As IPv6, with the identity of the sender's subnet in the source address and this prefix in
+    /// the destination (the carrier `st6`).
+    Tunnel(ServicePrefix),
 }

@@ -9,7 +9,7 @@
 //! complemented: the delta of the addresses is added as it is, ports are not part of it.
 
 use super::put_u16;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A ones' complement sum in the making; carries are folded back when it is read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -76,6 +76,16 @@ pub fn pseudo_header(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, len:
         .word(len)
 }
 
+/// Returns the sum of the IPv6 pseudo-header (RFC 8200 section 8.1).
+#[must_use]
+pub fn pseudo_header_v6(source: Ipv6Addr, destination: Ipv6Addr, protocol: u8, len: u16) -> Sum {
+    Sum::default()
+        .bytes(&source.octets())
+        .bytes(&destination.octets())
+        .word(u16::from(protocol))
+        .word(len)
+}
+
 /// Puts the whole checksum of a segment whose field, at `at`, holds the sum of the pseudo-header, as
 /// a device with offload does it.
 pub fn complete(segment: &mut [u8], at: usize) {
@@ -107,6 +117,12 @@ impl Delta {
         let ([a, b, c, d], [e, f, g, h]) = (old.octets(), new.octets());
         self.word(u16::from_be_bytes([a, b]), u16::from_be_bytes([e, f]))
             .word(u16::from_be_bytes([c, d]), u16::from_be_bytes([g, h]))
+    }
+
+    /// Returns the delta of the change back.
+    #[must_use]
+    pub fn negative(self) -> Self {
+        Self(!self.0)
     }
 
     /// Returns the checksum field `field` after the change (RFC 1624, equation 3).

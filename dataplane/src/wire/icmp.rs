@@ -21,7 +21,8 @@ pub const FRAGMENTATION_NEEDED: u8 = 4;
 pub const PORT_UNREACHABLE: u8 = 3;
 /// Code of [`UNREACHABLE`]: somebody between does not let it pass (RFC 1812).
 pub const PROHIBITED: u8 = 13;
-const TIME_EXCEEDED: u8 = 11;
+/// Type "time exceeded".
+pub const TIME_EXCEEDED: u8 = 11;
 const PARAMETER_PROBLEM: u8 = 12;
 
 /// What a message is.

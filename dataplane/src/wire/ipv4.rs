@@ -1,7 +1,7 @@
 //! IPv4 (RFC 791): the fields that decide and the ones that a rewrite touches.
 
 use super::{WireError, put_u16};
-use crate::wire::checksum::Delta;
+use crate::wire::checksum::{Delta, Sum};
 use std::net::Ipv4Addr;
 
 /// Length of a header without options.
@@ -13,6 +13,8 @@ const DESTINATION: usize = 16;
 const DONT_FRAGMENT: u16 = 0x4000;
 const MORE_FRAGMENTS: u16 = 0x2000;
 const OFFSET: u16 = 0x1fff;
+/// The bits of explicit congestion notification in the second byte, as in an IPv6 traffic class.
+pub const ECN: u8 = 0x03;
 
 /// A checked view of an IPv4 packet.
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +114,20 @@ impl<'a> Ipv4View<'a> {
         u16::from_be_bytes([self.header[6], self.header[7]])
     }
 
+    /// Returns the two bits of explicit congestion notification (RFC 3168).
+    #[must_use]
+    #[inline]
+    pub fn ecn(&self) -> u8 {
+        self.header[1] & ECN
+    }
+
+    /// Returns the time to live.
+    #[must_use]
+    #[inline]
+    pub fn ttl(&self) -> u8 {
+        self.header[8]
+    }
+
     /// Returns the protocol number.
     #[must_use]
     #[inline]
@@ -140,6 +156,61 @@ impl<'a> Ipv4View<'a> {
     #[inline]
     pub fn payload(&self) -> &'a [u8] {
         self.payload
+    }
+}
+
+/// What a header without options says beside its addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ipv4Fields {
+    /// The byte of DSCP and ECN.
+    pub service_type: u8,
+    /// Length of the whole packet.
+    pub total_len: u16,
+    /// The identification.
+    pub ident: u16,
+    /// The flags and the fragment offset.
+    pub flags: u16,
+    /// The time to live.
+    pub ttl: u8,
+    /// The protocol of the payload.
+    pub protocol: u8,
+}
+
+impl Ipv4Fields {
+    /// Returns the header's bytes, with a fresh checksum.
+    #[must_use]
+    #[inline]
+    pub fn header(self, source: Ipv4Addr, destination: Ipv4Addr) -> [u8; MIN_LEN] {
+        let [l0, l1] = self.total_len.to_be_bytes();
+        let [i0, i1] = self.ident.to_be_bytes();
+        let [f0, f1] = self.flags.to_be_bytes();
+        let [s0, s1, s2, s3] = source.octets();
+        let [d0, d1, d2, d3] = destination.octets();
+        let mut header = [
+            0x45,
+            self.service_type,
+            l0,
+            l1,
+            i0,
+            i1,
+            f0,
+            f1,
+            self.ttl,
+            self.protocol,
+            0,
+            0,
+            s0,
+            s1,
+            s2,
+            s3,
+            d0,
+            d1,
+            d2,
+            d3,
+        ];
+        let checksum = Sum::default().bytes(&header).checksum();
+        put_u16(&mut header, CHECKSUM, checksum);
+        header
     }
 }
 

@@ -1,4 +1,4 @@
-//! Views over the bytes of a packet: IPv4, TCP, UDP, ICMP, their checksums and `virtio_net_hdr`.
+//! Views over the bytes of a packet: IPv4, IPv6, TCP, UDP, ICMP, their checksums and `virtio_net_hdr`.
 //!
 //! # Panic contract
 //!
@@ -14,6 +14,7 @@ pub mod checksum;
 pub mod fragment;
 pub mod icmp;
 pub mod ipv4;
+pub mod ipv6;
 pub mod packet;
 pub mod tcp;
 pub mod udp;
@@ -38,6 +39,9 @@ pub enum WireError {
     /// The version is 6.
     #[error("an IPv6 packet")]
     Ipv6,
+    /// A fragment of an IPv6 packet.
+    #[error("a fragment of an IPv6 packet")]
+    Ipv6Fragment,
     /// A length field contradicts the bytes that are there.
     #[error("{header} header: length fields contradict the {len_bytes} bytes that are there")]
     Length {

@@ -1,6 +1,7 @@
 //! A whole packet, parsed once: what the engine needs to find its flow.
 
 use super::ipv4::Ipv4View;
+use super::ipv6::{self, Ipv6View, low_bits};
 use super::tcp::{self, Segment, TcpView};
 use super::udp::{self, UdpView};
 use super::{GsoType, ICMP, TCP, UDP, VnetHdr, WireError, icmp};
@@ -87,6 +88,38 @@ impl Headers {
             }
         }
         headers.check_offload(vnet)?;
+        Ok(headers)
+    }
+
+    /// Parses an IPv6 packet of TCP or ICMPv6, and checks that `vnet` asks for nothing that it is
+    /// not. The addresses are the low 32 bits of those of the packet; it is a whole one that must not
+    /// be cut. What ICMPv6 says is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// A [`WireError`] that says what is wrong; [`WireError::Ipv6Fragment`] for a fragment.
+    pub fn parse_v6(vnet: &VnetHdr, packet: &[u8]) -> Result<Self, WireError> {
+        let ip = Ipv6View::parse(packet)?;
+        let mut headers = Self {
+            protocol: ip.next_header(),
+            source: low_bits(ip.source()),
+            destination: low_bits(ip.destination()),
+            source_port: 0,
+            destination_port: 0,
+            ip_header_len: ipv6::LEN,
+            transport_header_len: 0,
+            ident: 0,
+            dont_fragment: true,
+            fragment: Fragment::Whole,
+            transport: Transport::None,
+        };
+        match headers.protocol {
+            TCP => headers.parse_transport(ip.payload())?,
+            ipv6::ICMP => headers.transport = Transport::IcmpError,
+            ipv6::FRAGMENT => return Err(WireError::Ipv6Fragment),
+            other => return Err(WireError::Protocol(other)),
+        }
+        headers.check_offload_for(vnet, GsoType::TcpV6)?;
         Ok(headers)
     }
 
@@ -193,6 +226,12 @@ impl Headers {
 
     #[inline]
     fn check_offload(&self, vnet: &VnetHdr) -> Result<(), WireError> {
+        self.check_offload_for(vnet, GsoType::TcpV4)
+    }
+
+    /// Checks the header of a frame, where super-frames of TCP have to be of the kind `tcp_kind`.
+    #[inline]
+    fn check_offload_for(&self, vnet: &VnetHdr, tcp_kind: GsoType) -> Result<(), WireError> {
         if vnet.needs_csum {
             let offset = match self.transport {
                 Transport::Tcp(_) => tcp::CHECKSUM,
@@ -207,9 +246,12 @@ impl Headers {
         }
         let fits = match vnet.gso_type {
             GsoType::None => true,
-            GsoType::TcpV4 => matches!(self.transport, Transport::Tcp(_)) && self.is_cuttable(vnet),
             GsoType::UdpL4 => self.transport == Transport::Udp && self.is_cuttable(vnet),
-            GsoType::TcpV6 => false,
+            kind => {
+                kind == tcp_kind
+                    && matches!(self.transport, Transport::Tcp(_))
+                    && self.is_cuttable(vnet)
+            }
         };
         if fits {
             Ok(())

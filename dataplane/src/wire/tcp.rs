@@ -1,6 +1,7 @@
 //! TCP (RFC 9293): the fields that state tracking and rewriting need.
 
-use super::WireError;
+use super::checksum::Delta;
+use super::{WireError, get_u16, put_u16};
 
 /// Length of a header without options.
 pub const MIN_LEN: usize = 20;
@@ -9,6 +10,7 @@ pub const CHECKSUM: usize = 16;
 
 const OPTION_END: u8 = 0;
 const OPTION_NOP: u8 = 1;
+const OPTION_MSS: u8 = 2;
 const OPTION_WINDOW_SCALE: u8 = 3;
 /// The largest shift that a receiver uses (RFC 7323 section 2.3).
 const MAX_WINDOW_SCALE: u8 = 14;
@@ -144,3 +146,46 @@ impl<'a> TcpView<'a> {
         }
     }
 }
+
+/// Lowers the maximum segment size that a SYN announces to `limit`, if it is greater, and returns
+/// what that changes in a sum over the segment. The checksum is left to the caller.
+pub fn clamp_mss(segment: &mut [u8], limit: u16) -> Delta {
+    let Some(at) = mss_at(segment) else {
+        return Delta::default();
+    };
+    match get_u16(segment, at) {
+        Some(mss) if mss > limit => {}
+        _ => return Delta::default(),
+    }
+    // The value may straddle two words of the sum.
+    let words = [at & !1, (at & !1) + 2];
+    let before = words.map(|word| get_u16(segment, word));
+    put_u16(segment, at, limit);
+    let after = words.map(|word| get_u16(segment, word));
+    let mut delta = Delta::default();
+    for pair in before.into_iter().zip(after) {
+        if let (Some(old), Some(new)) = pair {
+            delta = delta.word(old, new);
+        }
+    }
+    delta
+}
+
+/// Returns where the value of the option "maximum segment size" is.
+fn mss_at(segment: &[u8]) -> Option<usize> {
+    let header_len = usize::from(*segment.get(12)? >> 4) * 4;
+    let header = segment.get(..header_len)?;
+    let mut at = MIN_LEN;
+    loop {
+        at = match *header.get(at..)? {
+            [] | [OPTION_END, ..] => return None,
+            [OPTION_NOP, ..] => at + 1,
+            [OPTION_MSS, 4, _, _, ..] => return Some(at + 2),
+            [_, len @ 2..=u8::MAX, ..] => at + usize::from(len),
+            _ => return None,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests;

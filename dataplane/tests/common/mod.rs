@@ -35,6 +35,17 @@ pub struct Rig {
     collected: Vec<Emitted>,
 }
 
+/// Sends a packet through an engine without looking at checksums or counters; it must leave by
+/// `out`. Returns it.
+#[track_caller]
+pub fn through(engine: &mut Engine, port: PortId, packet: &[u8], out: PortId) -> Vec<u8> {
+    let mut bytes = [&[0; Frame::HEADROOM], packet].concat();
+    let mut frame = Frame::with_room(VnetHdr::default(), &mut bytes, Frame::HEADROOM);
+    let verdict = engine.process(Now::from_millis(1), port, &mut frame);
+    assert_eq!(verdict, Verdict::Forward(out));
+    frame.packet().to_vec()
+}
+
 impl Rig {
     pub fn new(snapshot: Snapshot) -> Self {
         Self::with(
@@ -74,33 +85,42 @@ impl Rig {
         packet: &[u8],
         out: PortId,
     ) -> Vec<u8> {
-        let mut bytes = packet.to_vec();
-        let mut frame = Frame {
-            vnet,
-            packet: &mut bytes,
-        };
+        let (after, bytes) = self.cross(port, vnet, packet, out);
+        assert_eq!(after, vnet, "the header of the frame stays");
+        bytes
+    }
+
+    /// Sends a frame in by `port`; it must leave by `out`, with right checksums. Returns it as it
+    /// left.
+    #[track_caller]
+    pub fn cross(
+        &mut self,
+        port: PortId,
+        vnet: VnetHdr,
+        packet: &[u8],
+        out: PortId,
+    ) -> (VnetHdr, Vec<u8>) {
+        let mut bytes = [&[0; Frame::HEADROOM], packet].concat();
+        let mut frame = Frame::with_room(vnet, &mut bytes, Frame::HEADROOM);
         let verdict = self.engine.process(self.clock(), port, &mut frame);
         assert_eq!(verdict, Verdict::Forward(out));
-        assert_checksums(&completed(vnet, &bytes));
-        let len = packet.len() as u64;
+        let (vnet, sent) = (frame.vnet, frame.packet().to_vec());
+        assert_checksums(&completed(vnet, &sent));
         let counts = self.expected.ports.entry(port.0).or_default();
         counts[0] += 1;
-        counts[1] += len;
+        counts[1] += packet.len() as u64;
         let counts = self.expected.ports.entry(out.0).or_default();
         counts[2] += 1;
-        counts[3] += len;
+        counts[3] += sent.len() as u64;
         self.check();
-        bytes
+        (vnet, sent)
     }
 
     /// Sends a packet in by `port`; it must leave by `out` in fragments. Returns them.
     #[track_caller]
     pub fn cut(&mut self, port: PortId, vnet: VnetHdr, packet: &[u8], out: PortId) -> Vec<Vec<u8>> {
         let mut bytes = packet.to_vec();
-        let mut frame = Frame {
-            vnet,
-            packet: &mut bytes,
-        };
+        let mut frame = Frame::new(vnet, &mut bytes);
         let verdict = self.engine.process(self.clock(), port, &mut frame);
         assert_eq!(verdict, Verdict::Cut(out));
         let counts = self.expected.ports.entry(port.0).or_default();
@@ -139,14 +159,15 @@ impl Rig {
         packet: &[u8],
         (at, direction, reason): (PortId, Direction, DropReason),
     ) {
-        let mut bytes = packet.to_vec();
-        let mut frame = Frame {
-            vnet,
-            packet: &mut bytes,
-        };
+        let mut bytes = [&[0; Frame::HEADROOM], packet].concat();
+        let mut frame = Frame::with_room(vnet, &mut bytes, Frame::HEADROOM);
         let verdict = self.engine.process(self.clock(), port, &mut frame);
         assert_eq!(verdict, Verdict::Drop(reason));
-        assert_eq!(bytes, packet, "a dropped packet is left as it came");
+        assert_eq!(
+            frame.packet(),
+            packet,
+            "a dropped packet is left as it came"
+        );
         let counts = self.expected.ports.entry(port.0).or_default();
         counts[0] += 1;
         counts[1] += packet.len() as u64;

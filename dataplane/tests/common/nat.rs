@@ -58,8 +58,13 @@ pub fn close(rig: &mut Rig, vm: PortId, client: &str, server: &str, public: &str
 
 /// Returns an engine for many flows.
 pub fn roomy(snapshot: Snapshot) -> Engine {
+    roomy_for(snapshot, 200_000)
+}
+
+/// Returns an engine for so many flows.
+pub fn roomy_for(snapshot: Snapshot, max_flows: u32) -> Engine {
     let config = EngineConfig {
-        max_flows: 200_000,
+        max_flows,
         seed: 11,
     };
     Engine::new(config, Arc::new(snapshot))
@@ -74,10 +79,7 @@ pub fn quick(
     packet: &[u8],
 ) -> (Verdict, SocketAddrV4) {
     let mut bytes = packet.to_vec();
-    let mut frame = Frame {
-        vnet: VnetHdr::default(),
-        packet: &mut bytes,
-    };
+    let mut frame = Frame::new(VnetHdr::default(), &mut bytes);
     let verdict = engine.process(Now::from_millis(now), port, &mut frame);
     (verdict, ends(&bytes).0)
 }

@@ -182,7 +182,15 @@ pub fn slow_sum(bytes: &[u8]) -> u16 {
     u16::try_from(sum).unwrap()
 }
 
-fn pseudo(packet: &[u8]) -> Vec<u8> {
+/// The pseudo-header, over IPv4 without options or over IPv6.
+pub fn pseudo(packet: &[u8]) -> Vec<u8> {
+    if packet[0] >> 4 == 6 {
+        let len = u16::try_from(packet.len() - 40).unwrap();
+        let mut bytes = packet[8..40].to_vec();
+        bytes.extend([0, packet[6]]);
+        bytes.extend(len.to_be_bytes());
+        return bytes;
+    }
     let len = u16::try_from(packet.len() - 20).unwrap();
     let mut bytes = packet[12..20].to_vec();
     bytes.extend([0, packet[9]]);
@@ -224,6 +232,12 @@ pub fn completed(vnet: VnetHdr, packet: &[u8]) -> Vec<u8> {
 /// Asserts that the IPv4 header checksum and, for a whole datagram, the transport's are right.
 #[track_caller]
 pub fn assert_checksums(packet: &[u8]) {
+    if packet[0] >> 4 == 6 {
+        assert!(matches!(packet[6], 6 | 58), "TCP or ICMPv6");
+        let bytes = [pseudo(packet), packet[40..].to_vec()].concat();
+        assert_eq!(slow_sum(&bytes), 0xffff, "checksum over IPv6");
+        return;
+    }
     let header_len = usize::from(packet[0] & 15) * 4;
     assert_eq!(
         slow_sum(&packet[..header_len]),

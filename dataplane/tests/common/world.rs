@@ -8,10 +8,10 @@
 //! ```
 
 use ipnet::Ipv4Net;
-use postern_dataplane::identity::{Identity, SubnetKey, VnetKey};
+use postern_dataplane::identity::{Identity, ServiceCode, ServicePrefix, SubnetKey, VnetKey};
 use postern_dataplane::policy::{
-    Access, AddrSet, Endpoint, EndpointTable, Epoch, NextHop, Nic, Nsg, Port, PortId, PortKind,
-    PortSet, Protocol, PublicAddress, PublicSource, Route, RouteTable, Rule, RuleId,
+    Access, AddrSet, Delivery, Endpoint, EndpointTable, Epoch, NextHop, Nic, Nsg, Port, PortId,
+    PortKind, PortSet, Protocol, PublicAddress, PublicSource, Route, RouteTable, Rule, RuleId,
     ServiceAddress, ServiceId, SharedSource, Snapshot, SourceId, Standing, Subnet, SubnetIndex,
     Vnet, VnetIndex,
 };
@@ -90,6 +90,23 @@ pub fn identity(vnet: u32, subnet: u16) -> Identity {
     }
 }
 
+/// Returns the network with the storage endpoint on subnet 1 and on that of FAR, where the service
+/// gets flows of an endpoint over IPv6.
+pub fn tunnel_world(epoch: u32) -> Snapshot {
+    let mut snapshot = world(epoch, &[STORAGE]);
+    snapshot.subnets[2].endpoints = endpoints(&[STORAGE]);
+    for (subnet, (vnet, key)) in snapshot.subnets.iter_mut().zip([(42, 7), (42, 8), (43, 7)]) {
+        subnet.identity = identity(vnet, key);
+    }
+    let storage = ServicePrefix {
+        service: ServiceCode::new(1).unwrap(),
+        region: 26,
+    };
+    let place = snapshot.services.get_mut(&"52.239.0.10".parse().unwrap());
+    place.unwrap().delivery = Delivery::Tunnel(storage);
+    snapshot
+}
+
 /// Returns the network with these endpoints on subnet 1.
 pub fn world(epoch: u32, services: &[ServiceId]) -> Snapshot {
     let a = |text: &str| -> Ipv4Addr { text.parse().unwrap() };
@@ -152,6 +169,7 @@ pub fn world(epoch: u32, services: &[ServiceId]) -> Snapshot {
                 ServiceAddress {
                     port: SVC,
                     service: STORAGE,
+                    delivery: Delivery::Native,
                 },
             ),
             (
@@ -159,6 +177,7 @@ pub fn world(epoch: u32, services: &[ServiceId]) -> Snapshot {
                 ServiceAddress {
                     port: SVC,
                     service: SQL,
+                    delivery: Delivery::Native,
                 },
             ),
         ]

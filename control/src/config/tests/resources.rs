@@ -325,3 +325,16 @@ fn devices_are_checked() {
         assert_eq!(model.nic("vm1").unwrap().device.mtu, mtu);
     }
 }
+
+#[test]
+fn a_service_takes_identities_where_ipv6_passes() {
+    assert_refused(&[(
+        "address = \"20.60.16.5\"",
+        "address = \"20.60.16.5\"\ndelivery = \"nvgre\"",
+        "service[0].delivery = \"nvgre\": not a value of this key; accepted: \"native\" or \"st6\"",
+    )]);
+    let small = "address = \"20.60.16.5\"\ndelivery = \"st6\"\nmtu = 1279";
+    let lines = refusals("address = \"20.60.16.5\"", small);
+    let expected = "f.toml: service[0].mtu = 1279: out of range; accepted: 1280 to 65535";
+    assert!(lines.iter().any(|line| line == expected), "{lines:?}");
+}

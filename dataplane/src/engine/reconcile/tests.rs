@@ -1,6 +1,7 @@
 //! `reconcile` against its specification, over every combination.
 
 use super::*;
+use crate::flow::Tunnel;
 use crate::policy::{Direction, PortId, ServiceId, SourceId};
 
 const ROUTES: [RouteKind; 8] = [
@@ -17,7 +18,20 @@ const PUBLIC: Ipv4Addr = Ipv4Addr::new(20, 0, 0, 9);
 const OTHER_PUBLIC: Ipv4Addr = Ipv4Addr::new(20, 0, 0, 8);
 const TO: Ipv4Addr = Ipv4Addr::new(52, 239, 0, 10);
 
-use std::net::Ipv4Addr;
+const CLIENT: Ipv6Addr = Ipv6Addr::new(0xfd40, 0, 42, 7, 26, 0x274, 0xa00, 0x104);
+const OTHER_CLIENT: Ipv6Addr = Ipv6Addr::new(0xfd40, 0, 43, 7, 26, 0x273, 0xa00, 0x104);
+const SERVICE: Ipv6Addr = Ipv6Addr::new(0xfd41, 1, 26, 0x2a3, 0, 0, 0x34ef, 0xa);
+const TUNNEL: Tunnel = Tunnel {
+    client: CLIENT,
+    service: SERVICE,
+};
+/// A subnet that went and came back has another identity.
+const OTHER_TUNNEL: Tunnel = Tunnel {
+    client: OTHER_CLIENT,
+    service: SERVICE,
+};
+
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 fn flows() -> Vec<Why> {
     let mut all = Vec::new();
@@ -28,16 +42,19 @@ fn flows() -> Vec<Why> {
                 (SourceKind::OneToOne, Some(PUBLIC)),
                 (SourceKind::Shared, Some(PUBLIC)),
             ] {
-                all.push(Why {
-                    route,
-                    service,
-                    source,
-                    public,
-                    egress: PortId(1),
-                    destination: TO,
-                    rules: [None; 4],
-                    admission: None,
-                });
+                for tunnel in [None, Some(TUNNEL)] {
+                    all.push(Why {
+                        route,
+                        service,
+                        source,
+                        public,
+                        egress: PortId(1),
+                        destination: TO,
+                        tunnel,
+                        rules: [None; 4],
+                        admission: None,
+                    });
+                }
             }
         }
     }
@@ -56,15 +73,17 @@ fn evaluations() -> Vec<Result<Path, Denied>> {
             ] {
                 for egress in [PortId(1), PortId(2)] {
                     for destination in [TO, Ipv4Addr::new(10, 0, 0, 4)] {
-                        let rules = [None; 4];
-                        all.push(Ok(Path {
-                            route,
-                            service,
-                            source,
-                            egress,
-                            destination,
-                            rules,
-                        }));
+                        for tunnel in [None, Some(TUNNEL), Some(OTHER_TUNNEL)] {
+                            all.push(Ok(Path {
+                                route,
+                                service,
+                                source,
+                                egress,
+                                destination,
+                                tunnel,
+                                rules: [None; 4],
+                            }));
+                        }
                     }
                 }
             }
@@ -103,7 +122,8 @@ fn specified(why: &Why, is_tcp: bool, fresh: &Result<Path, Denied>, ours: bool) 
         Ok(_) if !ours => changed,
         Ok(path) => {
             let same_way = (path.route, path.service, path.egress, path.destination)
-                == (why.route, why.service, why.egress, why.destination);
+                == (why.route, why.service, why.egress, why.destination)
+                && path.tunnel == why.tunnel;
             let same_source = match (why.source, path.source) {
                 (SourceKind::Private, Source::Unchanged) => true,
                 (SourceKind::Private, _) | (_, Source::Unchanged) => false,
@@ -148,6 +168,7 @@ fn switching_an_endpoint_closes_tcp_and_leaves_the_rest() {
         public: Some(PUBLIC),
         egress: PortId(1),
         destination: TO,
+        tunnel: None,
         rules: [None; 4],
         admission: None,
     };
@@ -157,6 +178,7 @@ fn switching_an_endpoint_closes_tcp_and_leaves_the_rest() {
         source: Source::Unchanged,
         egress: PortId(1),
         destination: TO,
+        tunnel: None,
         rules: [None; 4],
     });
     assert_eq!(reconcile(&public, true, &private, true), Outcome::Close);

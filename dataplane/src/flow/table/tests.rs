@@ -6,7 +6,7 @@ use crate::policy::{Epoch, PortId};
 use crate::wire::{Headers, VnetHdr};
 use proptest::prelude::*;
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A key between one of a few ends, so that keys meet.
 fn key((port, from, to): (u16, u8, u8)) -> FlowKey {
@@ -37,6 +37,7 @@ fn pair(forward: FlowKey, reply: FlowKey, at: u64) -> Pair {
             public: None,
             egress: reply.port(),
             destination: Ipv4Addr::UNSPECIFIED,
+            tunnel: None,
             rules: [None; 4],
             admission: None,
         },
@@ -156,4 +157,48 @@ proptest! {
             }
         }
     }
+}
+
+/// A pair whose responder sees this client.
+fn tunnelled(port: u16, client: u16) -> (Pair, Tunnel) {
+    let forward = key((port, 0, 1));
+    let mut pair = pair(forward, forward.reply(PortId(9)).tunnelled(), 0);
+    let tunnel = Tunnel {
+        client: Ipv6Addr::new(0xfd40, 0, client, 7, 0, 0, 0, 0),
+        service: Ipv6Addr::LOCALHOST,
+    };
+    pair.why.tunnel = Some(tunnel);
+    (pair, tunnel)
+}
+
+#[test]
+fn equal_reply_keys_are_told_apart_by_the_identity_alone() {
+    let mut table = FlowTable::new(2_000, 3);
+    let mut all = Vec::new();
+    for client in 0..1_000 {
+        let (pair, tunnel) = tunnelled(client, client);
+        let reply = pair.key(Side::Responder);
+        let id = table.insert(pair, Now::from_millis(1)).unwrap();
+        all.push((id, reply, tunnel));
+    }
+    for &(id, reply, tunnel) in &all {
+        assert_eq!(
+            table.find_tunnelled(reply, &tunnel),
+            Some((id, Side::Responder))
+        );
+        let other = Tunnel {
+            service: Ipv6Addr::UNSPECIFIED,
+            ..tunnel
+        };
+        assert_eq!(table.find_tunnelled(reply, &other), None);
+        assert_eq!(table.find(reply), None, "not by its words alone");
+    }
+    let (again, _) = tunnelled(1_500, 3);
+    let (error, _) = table.insert(again, Now::from_millis(1)).unwrap_err();
+    assert_eq!(error, InsertError::ReplyTaken);
+    for (id, reply, tunnel) in all {
+        table.remove(id).unwrap();
+        assert_eq!(table.find_tunnelled(reply, &tunnel), None);
+    }
+    assert!(table.is_empty());
 }
