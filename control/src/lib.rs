@@ -9,6 +9,7 @@ pub mod cli;
 pub mod compile;
 pub mod config;
 pub mod diagnose;
+pub mod dns;
 pub mod fabric;
 pub mod front;
 pub mod keys;

@@ -99,7 +99,8 @@ namespace = "nva"
     )
 }
 
-const NAMED: &str = "[platform]\nnamespace = \"platform\"\n";
+/// In a namespace with a name, and free for servers of the case's own.
+const NAMED: &str = "[platform]\nnamespace = \"platform\"\n[dns]\nenabled = false\n";
 
 /// A rule of the group `closed` that denies what `AzurePlatformDNS` names.
 const NO_DNS: &str = r#"

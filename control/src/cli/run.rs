@@ -36,6 +36,10 @@ pub(super) fn run(args: &RunArgs, socket: &Path) -> Result<(), CliError> {
                 .collect();
             CliError::Refused(lines.join("\n"))
         }
+        ServerError::Dns(error) => {
+            let file = args.config.display();
+            CliError::Refused(format!("{file}: {}", crate::chain(&error)))
+        }
         other => other.into(),
     })
 }

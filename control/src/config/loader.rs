@@ -28,6 +28,7 @@ const ROOT_KEYS: &[&str] = &[
     "applicationSecurityGroup",
     "networkSecurityGroup",
     "service",
+    "dns",
 ];
 
 const A_REGION: &str = "the name of an Azure region such as \"koreacentral\", here or at the top";
@@ -135,6 +136,7 @@ impl<'f> Loader<'f> {
             let service = self.service(&section, &mut names, &mut devices);
             self.model.services.extend(service);
         }
+        self.dns(&root);
         if self.errors.is_empty() {
             groups::check(&self.model, self.errors);
         }

@@ -6,6 +6,7 @@
 //! say.
 
 mod device;
+mod dns;
 mod groups;
 mod loader;
 mod network;

@@ -39,6 +39,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
+use tokio::sync::watch;
 use tracing::{debug, error, warn};
 
 /// Why a change was refused. Unless a variant says otherwise the running policy is untouched.
@@ -109,6 +110,8 @@ pub struct Fabric<H: Host = LinuxHost> {
     model: Model,
     /// What gateways have learned, beside the model.
     learned: Learned,
+    /// Tells the model in force to those who follow it.
+    models: watch::Sender<Arc<Model>>,
     numbers: PortNumbers,
     keeper: Keeper,
     names: Names,
@@ -175,6 +178,7 @@ impl<H: Host> Fabric<H> {
             started: Instant::now(),
             model: Model::default(),
             learned: Learned::default(),
+            models: watch::Sender::default(),
             numbers: PortNumbers::default(),
             keeper: Keeper::default(),
             names: Names::default(),
@@ -195,6 +199,13 @@ impl<H: Host> Fabric<H> {
     #[must_use]
     pub fn learned(&self) -> &Learned {
         &self.learned
+    }
+
+    /// Returns where every model that comes into force is told, the present one at once. It is told
+    /// too when only the devices had to be made anew.
+    #[must_use]
+    pub fn models(&self) -> watch::Receiver<Arc<Model>> {
+        self.models.subscribe()
     }
 
     /// Returns the catalogue in use.
@@ -279,6 +290,7 @@ impl<H: Host> Fabric<H> {
             "policy in force"
         );
         let sweep = sweep::watch(sweep, snapshot.epoch);
+        self.models.send_replace(Arc::new(model.clone()));
         self.model = model;
         self.learned = learned;
         self.numbers = numbers;

@@ -127,7 +127,7 @@ fn differences(old: &Item, new: &Item) -> Option<String> {
 }
 
 fn items(model: &Model) -> Vec<Item> {
-    let mut items = vec![settings(model), timers(model)];
+    let mut items = vec![settings(model), timers(model), dns(model)];
     items.extend(model.internet.as_ref().map(|internet| Item {
         kind: "internet",
         name: String::new(),
@@ -236,6 +236,17 @@ fn timers(model: &Model) -> Item {
         kind: "timers",
         name: String::new(),
         values,
+    }
+}
+
+fn dns(model: &Model) -> Item {
+    Item {
+        kind: "dns",
+        name: String::new(),
+        values: vec![
+            ("enabled", model.dns.enabled.to_string()),
+            ("forwarders", list(&model.dns.forwarders)),
+        ],
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod blocks;
 mod diff;
+mod dns;
 mod edit;
 mod learned;
 mod namespace;
@@ -18,6 +19,7 @@ mod tests;
 
 pub use blocks::{FORBIDDEN, NOT_PUBLIC, PLATFORM, PLATFORM_HOSTS, UNROUTED};
 pub use diff::{Action, Change};
+pub use dns::Dns;
 pub use edit::ModelError;
 pub(crate) use edit::in_catalogue_order;
 pub use learned::{GatewayRoutes, Learned, LearnedRoute, MOST_LEARNED};
@@ -70,6 +72,8 @@ pub struct Model {
     pub nsgs: Vec<NetworkSecurityGroup>,
     /// Addresses of services.
     pub services: Vec<ServiceInstance>,
+    /// The resolver of the virtual networks.
+    pub dns: Dns,
 }
 
 /// Switches where the platform's behaviour is contested or can be chosen.

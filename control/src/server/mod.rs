@@ -13,6 +13,7 @@ mod socket;
 pub use socket::{ControlSocket, DEFAULT_PATH, SocketError};
 
 use crate::catalog::Catalog;
+use crate::dns::{DnsError, Resolver};
 use crate::fabric::{Fabric, FabricError};
 use crate::keys::Keys;
 use crate::keys::file::{KeyFile, StateError};
@@ -41,6 +42,9 @@ pub enum ServerError {
     /// The policy could not be brought into force.
     #[error(transparent)]
     Fabric(#[from] FabricError),
+    /// The resolver could not be started.
+    #[error(transparent)]
+    Dns(#[from] DnsError),
     /// The worker ended by itself: no packet flows any more.
     #[error("the packet worker has ended")]
     WorkerGone,
@@ -100,6 +104,13 @@ async fn run(
         down: Notify::new(),
         changed: Notify::new(),
     });
+    let resolver = match Resolver::start(daemon.with(|fabric| fabric.models())).await {
+        Ok(resolver) => resolver,
+        Err(error) => {
+            stop(&daemon).await;
+            return Err(error.into());
+        }
+    };
     info!(
         epoch = daemon.with(|fabric| fabric.epoch().0),
         socket = %path.display(),
@@ -118,6 +129,7 @@ async fn run(
         () = worker_end(&daemon) => Err(ServerError::WorkerGone),
         () = learning::learn(&daemon) => Ok(()),
     };
+    drop(resolver);
     stop(&daemon).await;
     info!("stopped");
     ended

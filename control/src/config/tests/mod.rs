@@ -1,4 +1,5 @@
 mod addresses;
+mod dns;
 mod groups;
 mod resources;
 mod routing;
