@@ -59,7 +59,8 @@ run_tests() {
 
 step "tools"
 install_missing "cc=gcc libc6-dev" ip=iproute2 nft=nftables iperf3=iperf3 runc=runc \
-    ping=iputils-ping ethtool=ethtool busybox=busybox-static bird=bird2 python3=python3 shellcheck=shellcheck \
+    ping=iputils-ping ethtool=ethtool busybox=busybox-static bird=bird2 dig=bind9-dnsutils \
+    dnsmasq=dnsmasq-base python3=python3 shellcheck=shellcheck \
     git="git ca-certificates"
 ensure_rust
 ensure_deny
