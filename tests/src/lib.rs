@@ -21,6 +21,7 @@ mod tcp;
 mod tools;
 mod udp;
 mod wait;
+mod weekly;
 mod world;
 
 pub use bird::{Bird, Speaker};
@@ -31,6 +32,9 @@ pub use tcp::{Connection, End, Seen, TcpServer};
 pub use tools::{Output, TempDir, privileged, run, serial};
 pub use udp::{UdpServer, UdpSocketPair};
 pub use wait::{until, within};
+pub use weekly::{
+    Probe, WEEKLY_INTERNET, WEEKLY_JOINS, WEEKLY_NETWORK, WEEKLY_SQL, WEEKLY_STORAGE, weekly_files,
+};
 pub use world::{
     INTERNET, KEY_VAULT, PUBLIC_DEFAULT, PUBLIC_VM0, SQL, STORAGE, VM0, VM1, VM2, World, at,
 };
