@@ -2,7 +2,7 @@
 
 use super::prefix::Prefix;
 use super::random::Random;
-use super::topology::{Flow, Nic, Port, Side, Target, Topology};
+use super::topology::{Flow, Nic, PLATFORM, Port, Side, Target, Topology};
 
 /// What flows are aimed at.
 pub struct Aims {
@@ -15,9 +15,6 @@ pub struct Aims {
     /// Edges of the port ranges of rules, and their neighbours.
     ports: Vec<u16>,
 }
-
-/// The platform's addresses.
-const PLATFORM: [u32; 2] = [0xa83f_8110, 0xa9fe_a9fe];
 
 impl Aims {
     pub fn new(topology: &Topology) -> Self {
@@ -74,7 +71,9 @@ impl Aims {
             Port::Nic(nic) => self.of_nic(random, topology, nic),
             Port::Internet => self.of_internet(random),
             Port::Gateway(gateway) => self.of_gateway(random, topology, gateway),
-            Port::Services(_) => (self.edge(random), nic_in(random, topology, None)),
+            Port::Services(_) | Port::Platform => {
+                (self.edge(random), nic_in(random, topology, None))
+            }
         };
         let protocol = random.pick(&[6, 6, 6, 6, 17, 17, 1]);
         let mut port = || match random.percent(75) {
@@ -105,9 +104,9 @@ impl Aims {
             1 => nic_in(random, topology, vnet),
             2 => nic_in(random, topology, None),
             3 => self.edge(random),
-            _ => PLATFORM[0],
+            _ => random.pick(&PLATFORM),
         };
-        let destination = match random.weighted(&[32, 10, 12, 6, 26, 6, 2, 4]) {
+        let destination = match random.weighted(&[32, 10, 12, 6, 25, 6, 3, 4]) {
             0 => self.edge(random),
             1 => any_of(random, &self.services),
             2 => nic_in(random, topology, vnet),
@@ -124,7 +123,7 @@ impl Aims {
         let source = match random.weighted(&[60, 36, 4]) {
             0 => random.word(),
             1 => self.edge(random),
-            _ => PLATFORM[0],
+            _ => random.pick(&PLATFORM),
         };
         let destination = match random.weighted(&[85, 15]) {
             0 => any_of(random, &self.publics),
@@ -135,14 +134,16 @@ impl Aims {
 
     fn of_gateway(&self, random: &mut Random, topology: &Topology, gateway: usize) -> (u32, u32) {
         let gateway = &topology.gateways[gateway];
-        let source = match random.weighted(&[80, 10, 10]) {
+        let source = match random.weighted(&[80, 10, 9, 1]) {
             0 => random.pick(&gateway.prefixes).first,
             1 => nic_in(random, topology, Some(gateway.vnet)),
-            _ => self.edge(random),
+            2 => self.edge(random),
+            _ => random.pick(&PLATFORM),
         };
-        let destination = match random.weighted(&[60, 40]) {
+        let destination = match random.weighted(&[60, 38, 2]) {
             0 => nic_in(random, topology, Some(gateway.vnet)),
-            _ => self.edge(random),
+            1 => self.edge(random),
+            _ => random.pick(&PLATFORM),
         };
         (source, destination)
     }
@@ -166,7 +167,7 @@ fn edges(prefixes: &[Prefix]) -> Vec<u32> {
 }
 
 fn ingress(random: &mut Random, topology: &Topology) -> Port {
-    let choice = random.weighted(&[160, 19, 19, 1]);
+    let choice = random.weighted(&[160, 19, 19, 1, 1]);
     match choice {
         1 if topology.has_internet => Port::Internet,
         2 if !topology.gateways.is_empty() => Port::Gateway(random.below(topology.gateways.len())),
@@ -174,6 +175,7 @@ fn ingress(random: &mut Random, topology: &Topology) -> Port {
             let service = random.below(topology.services.len());
             Port::Services(topology.services[service].namespace)
         }
+        4 => Port::Platform,
         _ => Port::Nic(random.below(topology.nics.len())),
     }
 }

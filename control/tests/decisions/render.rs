@@ -94,10 +94,12 @@ fn head(text: &mut String, topology: &Topology) {
         Precedence::Observed => "observed",
     };
     let wide = settings.tag_includes_default_route;
+    let removes_none = settings.learned_default_removes_none;
     let (icmp, fragments) = (settings.shared_icmp, settings.shared_fragments);
     writeln!(
         text,
         "[settings]\nvsePrecedence = \"{precedence}\"\nvnetTagIncludesDefaultRoute = {wide}\n\
+         learnedDefaultRemovesNone = {removes_none}\n\
          sharedSnatIcmp = {icmp}\nsharedSnatFragments = {fragments}"
     )
     .unwrap();

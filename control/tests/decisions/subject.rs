@@ -103,6 +103,7 @@ fn port(name: &str) -> Port {
         "internet" => Port::Internet,
         "gateway" => Port::Gateway(number()),
         "service" => Port::Services(number()),
+        "platform" => Port::Platform,
         other => panic!("a port of the kind {other:?}"),
     }
 }

@@ -57,6 +57,7 @@ impl Tally {
             Port::Internet => "internet",
             Port::Gateway(_) => "gateway",
             Port::Services(_) => "service",
+            Port::Platform => "platform",
         };
         let rules = match answer {
             Ok(pass) => {
@@ -103,6 +104,7 @@ impl Tally {
             ("nic", RouteKind::VirtualNetworkGateway),
             ("nic", RouteKind::Internet),
             ("nic", RouteKind::ServiceEndpoint),
+            ("nic", RouteKind::Platform),
             ("internet", RouteKind::Internet),
             ("internet", RouteKind::Inbound),
             ("gateway", RouteKind::VnetLocal),
@@ -125,6 +127,7 @@ impl Tally {
             DropReason::NotTranslatable,
             DropReason::NoFlow,
             DropReason::ServiceInitiated,
+            DropReason::PlatformInitiated,
         ];
         wanted.extend(reasons.map(|reason| format!("drop {reason:?}")));
         for precedence in [Precedence::Strict, Precedence::Tie, Precedence::Observed] {
@@ -148,7 +151,11 @@ impl Tally {
             Note::PeerAppliance,
         ];
         wanted.extend(plain.map(|note| format!("{note:?}")));
-        wanted.extend(DEFAULTS.map(str::to_owned));
+        // Nobody sends from the platform's addresses, and it opens no flow.
+        let never = "AllowAzureLoadBalancerInBound";
+        assert!(!self.counts.contains_key(never));
+        let defaults = DEFAULTS.into_iter().filter(|name| *name != never);
+        wanted.extend(defaults.map(str::to_owned));
         wanted.extend((0..4).map(|place| format!("allowed by group {place}")));
         let sources = ["unchanged", "one-to-one", "gateway", "default"];
         wanted.extend(sources.map(|source| format!("source {source}")));

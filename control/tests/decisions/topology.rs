@@ -33,6 +33,7 @@ pub enum Precedence {
 pub struct Settings {
     pub precedence: Precedence,
     pub tag_includes_default_route: bool,
+    pub learned_default_removes_none: bool,
     pub shared_icmp: bool,
     pub shared_fragments: bool,
 }
@@ -264,7 +265,12 @@ pub enum Port {
     Gateway(usize),
     /// The services in one namespace.
     Services(usize),
+    /// The platform's own addresses.
+    Platform,
 }
+
+/// The platform's own addresses: 168.63.129.16 and 169.254.169.254.
+pub const PLATFORM: [u32; 2] = [0xa83f_8110, 0xa9fe_a9fe];
 
 /// The first packet of a flow.
 #[derive(Clone, Copy, Debug)]

@@ -81,6 +81,7 @@ impl Maker {
         self.topology.settings = Settings {
             precedence: random.pick(&[Precedence::Strict, Precedence::Tie, Precedence::Observed]),
             tag_includes_default_route: random.percent(60),
+            learned_default_removes_none: random.percent(30),
             shared_icmp: random.percent(40),
             shared_fragments: random.percent(40),
         };
@@ -286,7 +287,7 @@ impl Maker {
             }
             let mut prefixes = Vec::new();
             for _ in 0..self.random.within(1, 5) {
-                let prefix = match self.random.percent(8) {
+                let prefix = match self.random.percent(12) {
                     true => Prefix::ALL,
                     false => self.prefix(),
                 };

@@ -2,13 +2,11 @@
 
 use super::{DEFAULT, Drop, Note, Oracle, RuleAt};
 use crate::prefix::Prefix;
-use crate::topology::{Flow, Port, Ports, Protocol, Rule, Side, Target, Topology};
+use crate::topology::{Flow, PLATFORM, Port, Ports, Protocol, Rule, Side, Target, Topology};
 use postern_dataplane::stats::DropReason;
 
-/// 168.63.129.16.
-const PLATFORM: u32 = 0xa83f_8110;
-/// 169.254.169.254.
-const METADATA: u32 = 0xa9fe_a9fe;
+const NAME_SERVER: u32 = PLATFORM[0];
+const METADATA: u32 = PLATFORM[1];
 /// 20.118.99.224, 40.83.235.53 and 23.102.135.246: Windows is activated there.
 const LICENSING: [u32; 3] = [0x1476_63e0, 0x2853_eb35, 0x1766_87f6];
 
@@ -49,7 +47,7 @@ impl Oracle<'_> {
     fn decide(&self, group: usize, nic: usize, is_inbound: bool, flow: &Flow) -> Decision {
         let rules = &self.topology.nsgs[group].rules;
         let of_direction = |rule: &&Rule| rule.is_inbound == is_inbound;
-        let is_exempt = !is_inbound && [PLATFORM, METADATA].contains(&flow.destination);
+        let is_exempt = !is_inbound && PLATFORM.contains(&flow.destination);
         let is_platform = |rule: &Rule| {
             matches!(
                 rule.destination,
@@ -104,7 +102,7 @@ impl Oracle<'_> {
         let is_within = in_vnet(flow.source) && in_vnet(flow.destination);
         match (is_inbound, is_within) {
             (true, true) => (true, 0),
-            (true, false) if flow.source == PLATFORM => (true, 1),
+            (true, false) if flow.source == NAME_SERVER => (true, 1),
             (true, false) => (false, 2),
             (false, true) => (true, 3),
             (false, false) if self.side_has(&Side::Internet, nic, flow.destination) => (true, 4),
@@ -138,7 +136,7 @@ impl Oracle<'_> {
             Side::Internet => {
                 !has(&self.not_public, address) && !self.in_virtual_network(nic, address)
             }
-            Side::LoadBalancer | Side::PlatformDns => address == PLATFORM,
+            Side::LoadBalancer | Side::PlatformDns => address == NAME_SERVER,
             Side::PlatformImds => address == METADATA,
             Side::PlatformLkm => LICENSING.contains(&address),
             Side::Tag(tag) => has(&self.topology.tags[*tag].prefixes, address),
@@ -168,15 +166,21 @@ impl Oracle<'_> {
 pub fn virtual_network(topology: &Topology, vnet: usize, subnet: usize) -> Vec<Prefix> {
     let network = &topology.vnets[vnet];
     let mut prefixes = network.ranges.clone();
-    prefixes.push(Prefix::around(PLATFORM, 32));
+    prefixes.push(Prefix::around(NAME_SERVER, 32));
     for (peer, _) in topology.peers(vnet) {
         prefixes.extend(&topology.vnets[peer].ranges);
     }
+    let table = network.subnets[subnet].table;
+    let table = table.map(|table| &topology.tables[table]);
     if let Some(gateway) = topology.gateway_of(vnet) {
-        prefixes.extend(&topology.gateways[gateway].prefixes);
+        // Its route for everything is not learned where propagation is off; what else is behind it
+        // is on-premises all the same.
+        let is_cut_off = table.is_some_and(|table| table.is_cut_off);
+        let behind = topology.gateways[gateway].prefixes.iter();
+        prefixes.extend(behind.filter(|prefix| **prefix != Prefix::ALL || !is_cut_off));
     }
-    if let Some(table) = network.subnets[subnet].table {
-        for route in &topology.tables[table].routes {
+    if let Some(table) = table {
+        for route in &table.routes {
             if let Target::Prefix(prefix) = route.to {
                 prefixes.push(prefix);
             }

@@ -6,7 +6,7 @@ mod groups;
 mod routes;
 
 use super::prefix::Prefix;
-use super::topology::{Flow, Port, Topology};
+use super::topology::{Flow, PLATFORM, Port, Topology};
 pub use groups::not_public;
 use postern_dataplane::flow::RouteKind;
 use postern_dataplane::stats::DropReason;
@@ -147,12 +147,22 @@ impl<'t> Oracle<'t> {
 
     /// Returns what becomes of a flow.
     pub fn judge(&self, flow: &Flow) -> Answer {
+        // Section 2.4: nobody but the platform bears its addresses, and it only answers.
+        if flow.ingress == Port::Platform {
+            return Err(drop(flow, true, DropReason::PlatformInitiated));
+        }
+        if PLATFORM.contains(&flow.source) {
+            let is_inbound = !matches!(flow.ingress, Port::Nic(_));
+            return Err(drop(flow, is_inbound, DropReason::SourceNotOwned));
+        }
         match flow.ingress {
             Port::Nic(nic) => self.nic_sends(flow, nic),
             Port::Internet => self.internet_sends(flow),
             Port::Gateway(gateway) => self.premises_send(flow, gateway),
             // Section 0: services never open connections.
-            Port::Services(_) => Err(drop(flow, true, DropReason::ServiceInitiated)),
+            Port::Services(_) | Port::Platform => {
+                Err(drop(flow, true, DropReason::ServiceInitiated))
+            }
         }
     }
 
@@ -175,6 +185,17 @@ impl<'t> Oracle<'t> {
         };
         pass.rules[0] = self.ask(nic.nsg, at, false, flow)?;
         pass.rules[1] = self.ask(subnet.nsg, at, false, flow)?;
+        if PLATFORM.contains(&flow.destination) {
+            // Section 2.4: no table routes it, and it serves the NIC alone.
+            if !is_own {
+                return out(DropReason::SourceNotOwned);
+            }
+            return Ok(Pass {
+                route: RouteKind::Platform,
+                egress: Port::Platform,
+                ..pass
+            });
+        }
         let Some(row) = self.route(nic.vnet, nic.subnet, flow) else {
             return out(DropReason::RouteNone);
         };
@@ -405,8 +426,10 @@ impl<'t> Oracle<'t> {
             rules: [None; 4],
         };
         match self.route_of_gateway(vnet, flow.destination) {
-            Some(row) => self.to_private(flow, vnet, true, row, pass),
-            None => Err(drop(flow, true, DropReason::RouteNone)),
+            Some(row) if !PLATFORM.contains(&flow.destination) => {
+                self.to_private(flow, vnet, true, row, pass)
+            }
+            _ => Err(drop(flow, true, DropReason::RouteNone)),
         }
     }
 }

@@ -85,20 +85,25 @@ pub fn rows(topology: &Topology, vnet: usize, subnet: usize) -> Vec<Row> {
         }
     }
     rows.push(row(Origin::Platform, Prefix::ALL, Kind::Internet));
+    let behind: &[Prefix] = match topology.gateway_of(vnet) {
+        Some(gateway) if !table.is_some_and(|table| table.is_cut_off) => {
+            &topology.gateways[gateway].prefixes
+        }
+        _ => &[],
+    };
     let everything = Target::Prefix(Prefix::ALL);
-    if !routes.iter().any(|route| route.to == everything) {
+    let by_user = routes.iter().any(|route| route.to == everything);
+    let by_gateway =
+        topology.settings.learned_default_removes_none && behind.contains(&Prefix::ALL);
+    if !by_user && !by_gateway {
         for block in BLOCKS.map(Prefix::parse) {
             if !network.ranges.iter().any(|range| range.holds(block)) {
                 rows.push(row(Origin::Platform, block, Kind::Nowhere));
             }
         }
     }
-    if let Some(gateway) = topology.gateway_of(vnet)
-        && !table.is_some_and(|table| table.is_cut_off)
-    {
-        for &prefix in &topology.gateways[gateway].prefixes {
-            rows.push(row(Origin::Gateway, prefix, Kind::Gateway));
-        }
+    for &prefix in behind {
+        rows.push(row(Origin::Gateway, prefix, Kind::Gateway));
     }
     for route in routes {
         rows.extend(user_rows(topology, route));
