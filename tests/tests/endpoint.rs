@@ -409,3 +409,84 @@ fn worked_example_cuts_a_and_leaves_b_and_c() {
     assert!(ping(fabric.namespace("vm0"), STORAGE), "no answer");
     assert_eq!(tap.next_source(), PUBLIC_VM0);
 }
+
+#[test]
+fn t20_a_subnet_that_is_written_without_endpoints_has_none() {
+    if !privileged() {
+        return;
+    }
+    let world = World {
+        endpoints1: vec!["Microsoft.Storage", "Microsoft.KeyVault"],
+        ..World::default()
+    };
+    let mut fabric = Fabric::start(&world.to_string());
+    let servers = Servers::start(&fabric);
+    let mut storage = connect(&fabric, "vm0", STORAGE, 443);
+    let mut vault = connect(&fabric, "vm0", KEY_VAULT, 443);
+    let mut internet = connect(&fabric, "vm0", INTERNET, 443);
+    assert_eq!(*storage.source.ip(), VM0);
+    let endpoints = format!("serviceEndpoints = {:?}\n", world.endpoints1);
+    // What is written is the new whole: without one service that one goes, and without the key all.
+    let one = "serviceEndpoints = [\"Microsoft.KeyVault\"]\n";
+    fabric.apply(&world.to_string().replacen(&endpoints, one, 1));
+    expect_cut(&mut storage, &servers.storage);
+    vault.expect_alive();
+    assert_eq!(storage_source(&fabric, "vm0"), PUBLIC_VM0);
+    let said = fabric.apply(&world.to_string().replacen(&endpoints, "", 1));
+    assert!(
+        said.stdout
+            .contains("serviceEndpoints: [Microsoft.KeyVault] -> none"),
+        "{said}"
+    );
+    expect_cut(&mut vault, &servers.key_vault);
+    assert_eq!(fabric.json(&["endpoint", "list"]), serde_json::json!([]));
+    internet.expect_alive();
+}
+
+#[test]
+fn t21_locations_are_the_platforms_in_whatever_order_they_are_written() {
+    if !privileged() {
+        return;
+    }
+    let world = World {
+        endpoints1: vec!["Microsoft.Storage", "Microsoft.Sql", "Microsoft.KeyVault"],
+        ..World::default()
+    };
+    let endpoints = format!("serviceEndpoints = {:?}\n", world.endpoints1);
+    let mut fabric = Fabric::start(&world.to_string());
+    let _servers = Servers::start(&fabric);
+    let mut connection = connect(&fabric, "vm0", STORAGE, 443);
+    let listed = fabric.json(&["endpoint", "list"]);
+    let locations = |service: &str| {
+        let endpoints = listed.as_array().unwrap().iter();
+        let mut found = endpoints.filter(|endpoint| endpoint["service"] == service);
+        let endpoint = found.next().unwrap();
+        assert_eq!(endpoint["provisioningState"], "Succeeded");
+        endpoint["locations"].clone()
+    };
+    assert_eq!(
+        locations("Microsoft.Storage"),
+        serde_json::json!(["koreacentral", "koreasouth"])
+    );
+    assert_eq!(
+        locations("Microsoft.Sql"),
+        serde_json::json!(["koreacentral"])
+    );
+    assert_eq!(locations("Microsoft.KeyVault"), serde_json::json!(["*"]));
+    for written in [
+        r#"[{ service = "Microsoft.Storage" }, "Microsoft.Sql", "Microsoft.KeyVault"]"#,
+        r#"["microsoft.keyvault", "MICROSOFT.SQL", "Microsoft.storage", "Microsoft.Sql"]"#,
+        r#"[{ service = "Microsoft.Storage", locations = ["koreasouth", "koreacentral"] },
+            { service = "Microsoft.Sql", locations = ["KoreaCentral"], provisioningState = "Updating" },
+            { service = "Microsoft.KeyVault", locations = ["*"] }]"#,
+        r#"[{ service = "Microsoft.Storage", locations = ["*"] }, "Microsoft.KeyVault",
+            { locations = ["koreasouth"], service = "Microsoft.Sql" }]"#,
+    ] {
+        let written = format!("serviceEndpoints = {written}\n");
+        let said = fabric.apply(&world.to_string().replacen(&endpoints, &written, 1));
+        assert!(said.stdout.contains("no change"), "{written}: {said}");
+        assert_eq!(fabric.json(&["endpoint", "list"]), listed, "{written}");
+    }
+    connection.expect_alive();
+    assert_eq!(fabric.epoch(), 1);
+}

@@ -403,3 +403,175 @@ fn verbs_refuse_what_does_not_exist() {
     }
     assert_eq!(fabric.epoch(), epoch);
 }
+
+/// What the cases below spoil: a route table on GatewaySubnet and on subnet1, and a peering.
+const ROUTING: &str = r#"
+[[routeTable]]
+name = "rt"
+[[routeTable.route]]
+name = "all"
+addressPrefix = "0.0.0.0/0"
+nextHopType = "VirtualAppliance"
+nextHopIpAddress = "10.0.2.4"
+[[virtualNetwork]]
+name = "VNet2"
+addressPrefixes = ["10.2.0.0/16"]
+[[virtualNetwork.peering]]
+remote = "VNet3"
+[[virtualNetwork.subnet]]
+name = "GatewaySubnet"
+addressPrefix = "10.2.0.0/24"
+routeTable = "rt"
+[[virtualNetwork]]
+name = "VNet3"
+addressPrefixes = ["10.3.0.0/16"]
+"#;
+
+/// What Azure refuses of routes, rules, peerings and endpoints, and what the refusal must say: where
+/// the platform's own code or words are known, those.
+const REFUSED_BY_AZURE: [Spoiled; 12] = [
+    spoiled(
+        "an appliance without an address",
+        "nextHopIpAddress = \"10.0.2.4\"\n",
+        "",
+        "routeTable[0].route[0].nextHopIpAddress",
+        "missing",
+    ),
+    spoiled(
+        "an address without an appliance",
+        "\"VirtualAppliance\"",
+        "\"Internet\"",
+        "routeTable[0].route[0].nextHopIpAddress",
+        "10.0.2.4",
+    ),
+    spoiled(
+        "an endpoint's route written by a user",
+        "\"VirtualAppliance\"",
+        "\"VirtualNetworkServiceEndpoint\"",
+        "routeTable[0].route[0].nextHopType",
+        "only the platform makes routes of this type",
+    ),
+    spoiled(
+        "peered networks that overlap",
+        "\"10.3.0.0/16\"",
+        "\"10.2.128.0/17\"",
+        "virtualNetwork[1].peering[0].remote",
+        "VnetAddressSpacesOverlap",
+    ),
+    spoiled(
+        "two rules with one priority",
+        "priority = 200",
+        "priority = 100",
+        "securityRule[1].priority",
+        "SecurityRuleConflict",
+    ),
+    spoiled(
+        "a tag among prefixes",
+        "sourceAddressPrefix = \"*\"",
+        "sourceAddressPrefixes = [\"10.0.0.0/8\", \"Internet\"]",
+        "sourceAddressPrefixes[1]",
+        "SecurityRuleParameterContainsUnsupportedValue",
+    ),
+    spoiled(
+        "an unknown tag",
+        "destinationAddressPrefix = \"*\"",
+        "destinationAddressPrefix = \"Storrage\"",
+        "destinationAddressPrefix",
+        "SecurityRuleInvalidAddressPrefix",
+    ),
+    spoiled(
+        "an endpoint for no service",
+        "serviceEndpoints = []",
+        "serviceEndpoints = [\"Microsoft.Blob\"]",
+        "serviceEndpoints[0]",
+        "subnets/subnet1 has an item in ServiceEndpoints array with invalid service name 'Microsoft.Blob'",
+    ),
+    spoiled(
+        "two services in one item",
+        "serviceEndpoints = []",
+        "serviceEndpoints = [\"Microsoft.Storage Microsoft.Sql\"]",
+        "serviceEndpoints[0]",
+        "invalid service name",
+    ),
+    spoiled(
+        "two reaches of one service",
+        "serviceEndpoints = []",
+        "serviceEndpoints = [\"Microsoft.Storage\", \"Microsoft.Storage.Global\"]",
+        "serviceEndpoints[1]",
+        "exclude each other",
+    ),
+    spoiled(
+        "a gateway's subnet without propagation",
+        "name = \"rt\"\n",
+        "name = \"rt\"\ndisableBgpRoutePropagation = true\n",
+        "routeTable",
+        "the subnet of a gateway must not have",
+    ),
+    spoiled(
+        "an unknown key of an endpoint",
+        "serviceEndpoints = []",
+        "serviceEndpoints = [{ service = \"Microsoft.Sql\", location = \"*\" }]",
+        "serviceEndpoints[0].location",
+        "unknown key",
+    ),
+];
+
+#[test]
+fn what_azure_refuses_is_refused_in_its_words() {
+    if !privileged() {
+        return;
+    }
+    let good = good_file() + ROUTING;
+    let mut fabric = Fabric::prepare(&good);
+    let config = fabric.config().to_string_lossy().into_owned();
+    let _ = fabric.postern(&["check", &config]).expect_success();
+    for case in &REFUSED_BY_AZURE {
+        assert!(good.contains(case.good), "{}: does not apply", case.case);
+        let bad = fabric.write("bad.toml", &good.replacen(case.good, case.bad, 1));
+        let output = fabric.postern(&["check", &bad.to_string_lossy()]);
+        let expected = Refused {
+            key: case.key,
+            value: case.value,
+        };
+        Fabric::is_refused(&output, &bad, expected)
+            .unwrap_or_else(|error| panic!("{}: {error}", case.case));
+    }
+    // Limits: one more than Azure has.
+    let routes: String = (0..401)
+        .map(|at| {
+            let (high, low) = (at / 256, at % 256);
+            format!(
+                "[[routeTable.route]]\nname = \"r{at}\"\naddressPrefix = \"172.{high}.{low}.0/24\"\n\
+                 nextHopType = \"None\"\n"
+            )
+        })
+        .collect();
+    let rules: String = (0..1001)
+        .map(|at| {
+            format!(
+                "[[networkSecurityGroup.securityRule]]\nname = \"r{at}\"\npriority = {}\n\
+                 direction = \"Inbound\"\naccess = \"Deny\"\nprotocol = \"*\"\n\
+                 sourceAddressPrefix = \"*\"\ndestinationAddressPrefix = \"*\"\n\
+                 destinationPortRange = \"*\"\n",
+                at + 100
+            )
+        })
+        .collect();
+    for (more, key, most) in [
+        (
+            format!("[[routeTable]]\nname = \"long\"\n{routes}"),
+            "routeTable[1].route",
+            "at most 400",
+        ),
+        (
+            format!("[[networkSecurityGroup]]\nname = \"long\"\n{rules}"),
+            "networkSecurityGroup[1].securityRule",
+            "at most 1000",
+        ),
+    ] {
+        let bad = fabric.write("bad.toml", &format!("{good}{more}"));
+        let output = fabric.postern(&["check", &bad.to_string_lossy()]);
+        Fabric::is_refused(&output, &bad, Refused { key, value: most })
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+}

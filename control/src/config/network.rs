@@ -29,7 +29,11 @@ const SUBNET_KEYS: &[&str] = &[
 
 const PREFIXES: &str = "a list of IPv4 prefixes such as [\"10.0.0.0/16\"]";
 const A_PREFIX: &str = "an IPv4 prefix such as \"10.0.1.0/24\"";
-const SERVICES: &str = "a list of service names such as [\"Microsoft.Storage\"]";
+const SERVICES: &str = "a list of service names such as [\"Microsoft.Storage\"], or of ARM's \
+                        objects such as [{ service = \"Microsoft.Storage\" }]";
+const ENDPOINT_KEYS: &[&str] = &["service", "locations", "provisioningState"];
+const LOCATIONS: &str = "a list of regions such as [\"koreacentral\", \"koreasouth\"], or [\"*\"]";
+const A_STATE: &str = "a provisioning state such as \"Succeeded\"";
 
 /// The longest prefix: five addresses of each subnet are reserved.
 const LONGEST_PREFIX: u8 = 29;
@@ -118,7 +122,11 @@ impl Loader<'_> {
         let nsgs = &self.declared.nsgs;
         let gateways = &self.declared.gateways;
         let (nsg, gateway) = ("networkSecurityGroup", "natGateway");
-        let service_endpoints = self.endpoints(section, parent.location.as_ref());
+        let service_endpoints = self.endpoints(
+            section,
+            name.as_deref().unwrap_or_default(),
+            parent.location.as_ref(),
+        );
         let nsg = Self::reference(section, nsg, nsg, nsgs);
         let nat_gateway = Self::reference(section, gateway, gateway, gateways);
         let route_table = self.subnet_routes(section, name.as_deref().unwrap_or_default());
@@ -134,17 +142,26 @@ impl Loader<'_> {
         })
     }
 
-    /// Reads the endpoints of a subnet; a service that is named twice counts once.
+    /// Reads the endpoints of a subnet; a service that is named twice counts once. What is written of
+    /// its locations and state is the platform's to fill in, as ARM's own answer has it: regions that
+    /// exist are read and not kept (reference section 1.3).
     fn endpoints(
         &self,
         section: &Section<'_>,
+        subnet: &str,
         location: Option<&Location>,
     ) -> Vec<&'static Service> {
         let mut endpoints: Vec<&'static Service> = Vec::new();
-        for At { key, value } in section.texts("serviceEndpoints", SERVICES) {
+        let named = section.named("serviceEndpoints", "service", ENDPOINT_KEYS, SERVICES);
+        for (At { key, value }, item) in named {
+            if let Some(item) = item {
+                self.check_locations(&item);
+            }
             let refuse = |problem| self.errors.add(&key, Some(format!("{value:?}")), problem);
             let Some(service) = Service::find(value) else {
-                refuse(Problem::UnknownService);
+                let subnet = subnet.to_owned();
+                let name = value.to_owned();
+                refuse(Problem::UnknownEndpoint { subnet, name });
                 continue;
             };
             if let Some(present) = endpoints.iter().find(|present| present.excludes(service)) {
@@ -164,6 +181,20 @@ impl Loader<'_> {
             endpoints.push(service);
         }
         in_catalogue_order(endpoints.into_iter())
+    }
+
+    /// Refuses what cannot be an answer of the platform's for an endpoint.
+    fn check_locations(&self, endpoint: &Section<'_>) {
+        let _ = endpoint.text("provisioningState", A_STATE);
+        for At { key, value } in endpoint.texts("locations", LOCATIONS) {
+            let location = Location::new(value);
+            if value != "*" && !self.catalog.knows(&location) {
+                let similar = self.catalog.similar_locations(&location);
+                let similar: Vec<_> = similar.iter().map(ToString::to_string).collect();
+                let problem = Problem::UnknownRegion(similar.join(", "));
+                self.errors.add(key, Some(format!("{value:?}")), problem);
+            }
+        }
     }
 }
 

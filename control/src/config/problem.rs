@@ -120,6 +120,18 @@ pub enum Problem {
     /// The service is not known.
     #[error("invalid service name; accepted: {}", Service::names())]
     UnknownService,
+    /// The service of an endpoint is not known; in the platform's words (reference section 1.1).
+    #[error(
+        "subnets/{subnet} has an item in ServiceEndpoints array with invalid service name '{name}'; \
+         accepted: {known}",
+        known = Service::names()
+    )]
+    UnknownEndpoint {
+        /// The subnet.
+        subnet: String,
+        /// What was written.
+        name: String,
+    },
     /// The service is only a reach of an endpoint, resources are of another one.
     #[error("only an endpoint can have this service; accepted: {0}")]
     EndpointOnly(&'static str),
@@ -136,9 +148,9 @@ pub enum Problem {
         /// What it would need.
         tags: String,
     },
-    /// The tag of a rule is not known.
+    /// The tag of a rule is not known. The code is the platform's, from memory.
     #[error(
-        "neither a prefix nor a service tag of {catalog}; accepted: \"*\", an IPv4 prefix or \
+        "SecurityRuleInvalidAddressPrefix: neither a prefix nor a service tag of {catalog}; accepted: \"*\", an IPv4 prefix or \
          address, VirtualNetwork, Internet, AzureLoadBalancer, AzurePlatformDNS, AzurePlatformIMDS, \
          AzurePlatformLKM, or a tag such as {similar}"
     )]
@@ -321,9 +333,10 @@ pub enum Problem {
     /// Another peering leads to the same network.
     #[error("{0} leads there too; accepted: one peering for a remote network")]
     DuplicatePeering(String),
-    /// The address spaces of networks meet that a peering would join.
+    /// The address spaces of networks meet that a peering would join. The code is the platform's, from
+    /// memory.
     #[error(
-        "{remote} and {other} cannot be peered because their address spaces overlap \
+        "VnetAddressSpacesOverlap: {remote} and {other} cannot be peered because their address spaces overlap \
          ({prefixes}); accepted: networks whose prefixes do not meet"
     )]
     PeeringOverlap {

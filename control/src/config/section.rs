@@ -198,6 +198,43 @@ impl<'f> Section<'f> {
         texts
     }
 
+    /// Returns the names of a list whose items are names, or tables that have the name under `name_key`
+    /// beside other keys of `known`; the tables come along.
+    pub(super) fn named(
+        &self,
+        name: &str,
+        name_key: &str,
+        known: &'static [&'static str],
+        accepted: Accepted,
+    ) -> Vec<(At<&'f str>, Option<Self>)> {
+        let Some(values) = self.table.get(name).and_then(Value::as_array) else {
+            // None, or none that can be read.
+            return self
+                .texts(name, accepted)
+                .into_iter()
+                .map(|text| (text, None))
+                .collect();
+        };
+        let mut named = Vec::with_capacity(values.len());
+        for (at, value) in values.iter().enumerate() {
+            let key = format!("{}[{at}]", self.key(name));
+            if let Some(table) = value.as_table() {
+                let section = Self::open(table, key, self.errors, known);
+                section.require(name_key, accepted);
+                if let Some(value) = section.text(name_key, accepted) {
+                    let key = section.key(name_key);
+                    named.push((At { key, value }, Some(section)));
+                }
+            } else if let Some(value) = value.as_str() {
+                named.push((At { key, value }, None));
+            } else {
+                let problem = Problem::Malformed(accepted);
+                self.errors.add(key, Some(display(value)), problem);
+            }
+        }
+        named
+    }
+
     /// Returns the values of a list that can be read, each with its key.
     pub(super) fn parse_list<T: FromStr>(&self, name: &str, accepted: Accepted) -> Vec<At<T>> {
         let texts = self.texts(name, accepted);

@@ -548,3 +548,30 @@ fn a_range_equal_to_or_around_a_reserved_block_replaces_it() {
         assert_eq!(system(&format!("\"{space}\"")), wanted);
     }
 }
+
+#[test]
+fn a_range_of_the_network_stands_before_an_endpoint_unless_it_is_shorter() {
+    for (space, subnet, wanted) in [
+        ("52.239.0.0/17", "52.239.1.0/24", Ok(RouteKind::VnetLocal)),
+        ("52.239.1.0/24", "52.239.1.0/24", Ok(RouteKind::VnetLocal)),
+        (
+            "52.0.0.0/8",
+            "52.239.1.0/24",
+            Err(DropReason::NoSuchService),
+        ),
+    ] {
+        let text = format!(
+            "location = \"eastus\"\n[[virtualNetwork]]\nname = \"v\"\n\
+             addressPrefixes = [\"10.0.0.0/16\", \"{space}\"]\n\
+             [[virtualNetwork.subnet]]\nname = \"work\"\naddressPrefix = \"10.0.1.0/24\"\n\
+             serviceEndpoints = [\"Microsoft.Storage\"]\n\
+             [[virtualNetwork.subnet]]\nname = \"public\"\naddressPrefix = \"{subnet}\"\n\
+             [[networkInterface]]\nname = \"vm\"\nvirtualNetwork = \"v\"\nsubnet = \"work\"\n\
+             privateIPAddress = \"10.0.1.4\"\nnamespace = \"vm\"\n\
+             [[networkInterface]]\nname = \"other\"\nvirtualNetwork = \"v\"\nsubnet = \"public\"\n\
+             privateIPAddress = \"52.239.1.5\"\nnamespace = \"other\"\n"
+        );
+        let found = tcp(&compiled(&text), "52.239.1.5").map(|(route, _)| route);
+        assert_eq!(found, wanted, "{space}");
+    }
+}

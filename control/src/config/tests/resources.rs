@@ -77,15 +77,31 @@ fn endpoints_are_known_services() {
     for (value, wanted) in [
         (
             r#"["Microsoft.Blob"]"#,
-            "serviceEndpoints[0] = \"Microsoft.Blob\": invalid service name; accepted: Microsoft.Storage, Microsoft.Storage.Global, Microsoft.Sql, ",
+            "serviceEndpoints[0] = \"Microsoft.Blob\": subnets/subnet1 has an item in ServiceEndpoints array with invalid service name 'Microsoft.Blob'; accepted: Microsoft.Storage, Microsoft.Storage.Global, Microsoft.Sql, ",
         ),
         (
             r#"["Microsoft.Storage Microsoft.Sql"]"#,
-            "serviceEndpoints[0] = \"Microsoft.Storage Microsoft.Sql\": invalid service name",
+            "serviceEndpoints[0] = \"Microsoft.Storage Microsoft.Sql\": subnets/subnet1 has an item in ServiceEndpoints array with invalid",
         ),
         (
             r#"["Microsoft.Storage", "microsoft.storage.global"]"#,
             "serviceEndpoints[1] = \"microsoft.storage.global\": Microsoft.Storage is on too, and the two exclude each other",
+        ),
+        (
+            r#"[{ service = "Microsoft.Blob" }]"#,
+            "serviceEndpoints[0].service = \"Microsoft.Blob\": subnets/subnet1 has an item",
+        ),
+        (
+            r#"[{ locations = ["*"] }]"#,
+            "serviceEndpoints[0].service: missing;",
+        ),
+        (
+            r#"[{ service = "Microsoft.Sql", locations = ["mars"] }]"#,
+            "serviceEndpoints[0].locations[0] = \"mars\": unknown region;",
+        ),
+        (
+            r#"[{ service = "Microsoft.Sql", region = "koreacentral" }]"#,
+            "serviceEndpoints[0].region = \"koreacentral\": unknown key; accepted: service, locations,",
         ),
         ("[7]", "serviceEndpoints[0] = 7: not a value"),
         (
@@ -108,6 +124,23 @@ fn endpoints_are_known_services() {
         .map(|service| service.name)
         .collect();
     assert_eq!(names, ["Microsoft.Storage", "Microsoft.Sql"]);
+}
+
+#[test]
+fn locations_are_the_platforms_to_fill_in() {
+    let one = "serviceEndpoints = [\"Microsoft.Storage\"]";
+    let plain = read(&GOOD.replace(one, one)).unwrap();
+    for item in [
+        r#"{ service = "microsoft.storage" }"#,
+        r#"{ service = "Microsoft.Storage", locations = [] }"#,
+        r#"{ service = "Microsoft.Storage", locations = ["*"] }"#,
+        r#"{ service = "Microsoft.Storage", locations = ["koreacentral", "koreasouth"] }"#,
+        r#"{ service = "MICROSOFT.STORAGE", locations = ["KoreaSouth", "KOREACENTRAL"] }"#,
+        r#"{ service = "Microsoft.Storage", locations = ["japaneast"], provisioningState = "Succeeded" }"#,
+    ] {
+        let model = read(&GOOD.replace(one, &format!("serviceEndpoints = [{item}]"))).unwrap();
+        assert!(plain.diff(&model).is_empty(), "{item}");
+    }
 }
 
 #[test]

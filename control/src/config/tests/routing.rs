@@ -227,7 +227,7 @@ fn peerings_lead_to_other_networks_with_other_addresses() {
     ]);
     let lines = spoiled("\"10.3.0.0/16\"", "\"10.3.0.0/16\", \"10.2.128.0/17\"");
     assert_eq!(lines.len(), 2, "from both sides: {lines:#?}");
-    let wanted = "f.toml: virtualNetwork[1].peering[0].remote = \"VNet3\": VNet3 and VNet2 cannot be peered because their address spaces overlap (10.2.128.0/17, 10.2.0.0/16); accepted:";
+    let wanted = "f.toml: virtualNetwork[1].peering[0].remote = \"VNet3\": VnetAddressSpacesOverlap: VNet3 and VNet2 cannot be peered because their address spaces overlap (10.2.128.0/17, 10.2.0.0/16); accepted:";
     assert!(lines[0].starts_with(wanted), "{}", lines[0]);
 }
 

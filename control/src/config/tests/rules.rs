@@ -89,12 +89,12 @@ fn rules_are_checked() {
         (
             "sourceAddressPrefix = \"*\"",
             "sourceAddressPrefix = \"Storage.Atlantis\"",
-            ".sourceAddressPrefix = \"Storage.Atlantis\": neither a prefix nor a service tag of built-in service-tags.json; accepted: \"*\", an IPv4 prefix or address, VirtualNetwork, Internet, AzureLoadBalancer, AzurePlatformDNS, AzurePlatformIMDS, AzurePlatformLKM, or a tag such as Storage, Storage.AustraliaCentral,",
+            ".sourceAddressPrefix = \"Storage.Atlantis\": SecurityRuleInvalidAddressPrefix: neither a prefix nor a service tag of built-in service-tags.json; accepted: \"*\", an IPv4 prefix or address, VirtualNetwork, Internet, AzureLoadBalancer, AzurePlatformDNS, AzurePlatformIMDS, AzurePlatformLKM, or a tag such as Storage, Storage.AustraliaCentral,",
         ),
         (
             "sourceAddressPrefix = \"*\"",
             "sourceAddressPrefix = \"AzureCloud\"",
-            ".sourceAddressPrefix = \"AzureCloud\": neither a prefix nor a service tag",
+            ".sourceAddressPrefix = \"AzureCloud\": SecurityRuleInvalidAddressPrefix: neither a prefix nor a service tag",
         ),
         (
             "sourceAddressPrefix = \"*\"",
