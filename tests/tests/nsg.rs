@@ -8,12 +8,15 @@
     reason = "a case ends with the message of what did not hold"
 )]
 
-use postern_tests::{Connection, Fabric, INTERNET, STORAGE, TcpServer, VM0, World, at, privileged};
+use postern_tests::{
+    Connection, Fabric, INTERNET, STORAGE, TcpServer, VM0, World, at, privileged, until,
+};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 const SERVICE: &str = "Microsoft.Storage";
 
@@ -244,4 +247,136 @@ fn worked_example_of_section_4_8_by_verify() {
     ]);
     assert_eq!(other.code, Some(1), "{other}");
     assert!(other.stderr.contains("accepted: 10.0.1.4"), "{other}");
+}
+
+/// The worked example of reference section 4.8 with what its last sentence adds: subnet1 has this
+/// route table, and `vm2` is the appliance.
+fn with_routes(settings: &str, routes: &str) -> String {
+    let mut world = world(&EXAMPLE);
+    world.head = format!("[settings]\n{settings}\n");
+    let text = world.to_string();
+    let (subnet, nic) = (
+        "addressPrefix = \"10.0.1.0/24\"\n",
+        "privateIPAddress = \"10.0.2.5\"\n",
+    );
+    assert!(text.contains(subnet) && text.contains(nic));
+    text.replacen(subnet, &format!("{subnet}routeTable = \"rt\"\n"), 1)
+        .replacen(nic, &format!("{nic}enableIPForwarding = true\n"), 1)
+        + &format!("\n[[routeTable]]\nname = \"rt\"\n{routes}")
+}
+
+const TO_NVA: &str = "[[routeTable.route]]\nname = \"all\"\naddressPrefix = \"0.0.0.0/0\"\n\
+                      nextHopType = \"VirtualAppliance\"\nnextHopIpAddress = \"10.0.2.5\"\n";
+
+/// What the groups of `vm0` say of TCP to this address: the access and the rule.
+#[track_caller]
+fn verdict(fabric: &Fabric, to: Ipv4Addr) -> (String, String) {
+    let flow = json!({ "direction": "Outbound", "protocol": "Tcp",
+        "local": format!("{VM0}:40000"), "remote": format!("{to}:443") });
+    let verdict = Verifier::new(fabric).ask(&flow);
+    let text = |key: &str| verdict[key].as_str().unwrap_or_default().to_owned();
+    (text("access"), text("ruleName"))
+}
+
+/// What `Internet` stands for in the effective rules of `vm0`.
+fn internet_of(fabric: &Fabric) -> Vec<Value> {
+    let groups = fabric.json(&["nsg", "effective", "vm0"]);
+    let rules = groups["value"][0]["effectiveSecurityRules"]
+        .as_array()
+        .unwrap();
+    let is_it = |rule: &&Value| rule["name"] == "securityRules/no-internet";
+    let rule = rules.iter().find(is_it).unwrap();
+    rule["expandedDestinationAddressPrefix"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default()
+}
+
+#[track_caller]
+fn expect_denied(fabric: &Fabric) {
+    let (access, rule) = verdict(fabric, INTERNET);
+    assert_eq!(access, "Deny");
+    assert!(rule.ends_with("no-internet"), "{rule}");
+    assert!(!internet_of(fabric).is_empty());
+    assert!(!connects(fabric, INTERNET, 443));
+}
+
+#[track_caller]
+fn expect_flipped(fabric: &Fabric) {
+    let (access, rule) = verdict(fabric, INTERNET);
+    assert_eq!(access, "Allow");
+    assert!(rule.ends_with("AllowVnetOutBound"), "{rule}");
+    assert!(internet_of(fabric).is_empty(), "{:?}", internet_of(fabric));
+    assert!(connects(fabric, INTERNET, 443));
+}
+
+/// Makes `vm2` an appliance that gives what it forwards its own source.
+fn make_nva(fabric: &Fabric) {
+    fabric.namespace("vm2").sh(
+        "echo 1 > /proc/sys/net/ipv4/ip_forward\nnft add table ip nat\n\
+         nft add chain ip nat post '{ type nat hook postrouting priority 100; }'\n\
+         nft add rule ip nat post oifname postern0 masquerade",
+    );
+}
+
+#[test]
+fn t15_a_users_default_route_flips_the_tags() {
+    if !privileged() {
+        return;
+    }
+    let mut fabric = Fabric::start(&with_routes("", ""));
+    let _internet = TcpServer::start(fabric.namespace("inet"), at(INTERNET, 443));
+    make_nva(&fabric);
+    expect_denied(&fabric);
+    fabric.apply(&with_routes("", TO_NVA));
+    expect_flipped(&fabric);
+    // The switch leaves the default route out of the tag: the rule denies as without the route.
+    fabric.apply(&with_routes("vnetTagIncludesDefaultRoute = false", TO_NVA));
+    expect_denied(&fabric);
+    // And back, as the route goes.
+    fabric.apply(&with_routes("", TO_NVA));
+    expect_flipped(&fabric);
+    fabric.apply(&with_routes("", ""));
+    expect_denied(&fabric);
+}
+
+#[test]
+fn t15_a_learned_default_route_flips_the_tags() {
+    if !privileged() {
+        return;
+    }
+    let gateway = "\n[[gateway]]\nname = \"vpn\"\nvirtualNetwork = \"VNet1\"\n\
+                   learnedRoutes = {}\nnamespace = \"gw\"\n";
+    let with = |settings: &str, table: &str| with_routes(settings, table) + gateway;
+    let mut fabric = Fabric::start(&with("", ""));
+    // The on-premises side answers in the place of the Internet.
+    fabric.namespace("gw").sh(&format!(
+        "ip addr add {INTERNET}/32 dev postern0\nip link add lan0 type veth peer name lan1\n\
+         ip link set lan0 up\nip link set lan1 up"
+    ));
+    let _onprem = TcpServer::start(fabric.namespace("gw"), at(INTERNET, 443));
+    let _internet = TcpServer::start(fabric.namespace("inet"), at(INTERNET, 443));
+    let has_learned = |fabric: &Fabric, count: u64| {
+        until("the gateway has learned", Duration::from_secs(1), || {
+            fabric.json(&["routes", "--learned"])["gateways"][0]["learned"] == count
+        });
+    };
+    expect_denied(&fabric);
+    fabric
+        .namespace("gw")
+        .sh("ip route add default dev lan0 proto bird");
+    has_learned(&fabric, 1);
+    expect_flipped(&fabric);
+    // A subnet that takes no routes of gateways has no such route, and its tags are as they were.
+    fabric.apply(&with("", "disableBgpRoutePropagation = true\n"));
+    expect_denied(&fabric);
+    fabric.apply(&with("vnetTagIncludesDefaultRoute = false", ""));
+    expect_denied(&fabric);
+    fabric.apply(&with("", ""));
+    expect_flipped(&fabric);
+    fabric
+        .namespace("gw")
+        .sh("ip route del default dev lan0 proto bird");
+    has_learned(&fabric, 0);
+    expect_denied(&fabric);
 }
