@@ -428,6 +428,29 @@ fn the_resolver_follows_the_platforms_namespace_and_leaves_it_when_told() {
 }
 
 #[test]
+fn where_somebody_else_answers_already_the_start_is_refused_and_nothing_left() {
+    if !privileged() {
+        return;
+    }
+    let file = networks("", "[platform]\nnamespace = \"platform\"\n");
+    let fabric = Fabric::prepare(&file);
+    let before: Vec<_> = fabric.namespaces().map(Netns::inventory).collect();
+    let platform = fabric.namespace("platform");
+    let _other = platform.enter(|| UdpSocket::bind("0.0.0.0:53")).unwrap();
+    let refused = fabric.postern(&["run", "-c", &fabric.config().to_string_lossy()]);
+    assert_eq!(refused.code, Some(1), "{refused}");
+    for part in [
+        "postern.toml: dns: ",
+        "168.63.129.16:53",
+        "dns.enabled = false",
+    ] {
+        assert!(refused.stderr.contains(part), "{part}: {refused}");
+    }
+    let after: Vec<_> = fabric.namespaces().map(Netns::inventory).collect();
+    assert_eq!(after, before);
+}
+
+#[test]
 fn the_hosts_own_resolver_library_finds_names_through_it() {
     if !privileged() {
         return;
