@@ -43,6 +43,9 @@ const TURN: Duration = Duration::from_micros(250);
 /// How often the engine's clock ticks while there are flows, and otherwise.
 const TICK: Duration = Duration::from_millis(100);
 const IDLE_TICK: Duration = Duration::from_millis(250);
+/// The nice value of the worker's thread: a policy that is being compiled takes a whole core for a
+/// while, and a packet should not wait for its turn on it.
+const NICENESS: i32 = -10;
 
 /// The longest IP packet: of IPv6 it is longer than of IPv4 by the header.
 const PACKET_MAX: usize = ipv6::LEN + 65535;
@@ -123,6 +126,11 @@ impl Worker {
     }
 
     fn run(&mut self) {
+        let thread = rustix::thread::gettid();
+        // Of the thread alone, although the call speaks of a process.
+        if let Err(error) = rustix::process::setpriority_process(Some(thread), NICENESS) {
+            tracing::debug!(%error, "the worker has no right to go before other threads");
+        }
         let mut events = Vec::with_capacity(EVENTS);
         loop {
             events.clear();

@@ -184,6 +184,22 @@ fn worker_ends_with_its_last_handle() {
 }
 
 #[test]
+fn worker_goes_before_other_threads() {
+    if !is_privileged("worker_goes_before_other_threads") {
+        return;
+    }
+    let niceness = || {
+        let thread = rustix::thread::gettid();
+        rustix::process::getpriority_process(Some(thread)).unwrap()
+    };
+    let before = niceness();
+    let worker = start();
+    assert_eq!(worker.query(move |_| niceness()).unwrap(), NICENESS);
+    assert_eq!(niceness(), before, "and no other thread does");
+    worker.stop().unwrap();
+}
+
+#[test]
 fn device_vanishes_when_it_is_closed() {
     if !is_privileged("device_vanishes_when_it_is_closed") {
         return;
