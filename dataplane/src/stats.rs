@@ -37,6 +37,12 @@ drop_reasons! {
     ForgedIdentity => "forged_identity",
     /// IPv6 from a service, with an address that bears no right identity where it has to.
     BadIdentity => "bad_identity",
+    /// A tunnelled packet from a host that is no listed peer.
+    UntrustedPeer => "untrusted_peer",
+    /// A tunnelled packet whose outer headers are not those of its carrier.
+    BadEncap => "bad_encap",
+    /// A tunnelled packet with another key than the configured one.
+    BadKey => "bad_key",
     /// IPv6 from a service that belongs to no flow.
     StNoFlow => "st_no_flow",
     /// IPv6 from a service between addresses other than those of its flow.
