@@ -3,6 +3,7 @@
 //! Compiling reads no file and touches no device. What it gives is complete: the snapshot, what has
 //! to be attached for it, and the names behind its numbers.
 
+mod access;
 mod entries;
 mod nsg;
 mod numbers;
@@ -20,6 +21,7 @@ pub(crate) use tags::{Tags, VnetTags, prefixes};
 
 use crate::catalog::Catalog;
 use crate::keys::KeyError;
+use crate::keys::grants::GrantErrors;
 use crate::model::{
     GATEWAY_SUBNET, Learned, Model, NatGateway, NetworkInterface, PLATFORM_HOSTS, ServiceDelivery,
     ServiceInstance, Subnet as ModelSubnet, VirtualNetwork,
@@ -34,6 +36,7 @@ use postern_dataplane::policy::{
 use routes::{Endpoints, Places, Routes};
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -75,6 +78,9 @@ pub enum CompileError {
     /// There is no key for a network or subnet.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Network rules cannot be made.
+    #[error(transparent)]
+    Grant(#[from] GrantErrors),
 }
 
 fn missing(kind: &'static str, name: &str) -> CompileError {
@@ -112,6 +118,8 @@ pub fn compile_learned(
     numbers: &mut PortNumbers,
 ) -> Result<Compiled, CompileError> {
     numbers.keys.assign(model)?;
+    numbers.keys.grant(model)?;
+    let access = access::table(model, catalog, numbers)?;
     let ports = ports::specs(model, numbers)?;
     let ids = ports
         .iter()
@@ -137,6 +145,7 @@ pub fn compile_learned(
     compiler.networks()?;
     let kinds = compiler.kinds()?;
     let mut snapshot = compiler.snapshot;
+    snapshot.access = Arc::new(access);
     snapshot.ports = table(&ports, kinds);
     Ok(Compiled {
         snapshot,

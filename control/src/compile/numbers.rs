@@ -3,7 +3,7 @@
 use super::CompileError;
 use crate::catalog::Service;
 use crate::keys::Keys;
-use postern_dataplane::policy::{PortId, RuleId, ServiceId};
+use postern_dataplane::policy::{AccessRuleId, PortId, ResourceId, RuleId, ServiceId};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
@@ -28,7 +28,31 @@ pub struct PortNumbers {
     resting: VecDeque<u16>,
     rules: HashMap<RuleName, u32>,
     rule_names: Vec<RuleName>,
+    resources: Interned,
+    access_rules: Interned,
     pub(super) keys: Keys,
+}
+
+/// Names that get a number for ever.
+#[derive(Clone, Debug, Default)]
+struct Interned {
+    numbers: HashMap<String, u32>,
+    names: Vec<String>,
+}
+
+impl Interned {
+    fn number(&mut self, what: &'static str, name: &str) -> Result<u32, CompileError> {
+        if let Some(&number) = self.numbers.get(name) {
+            return Ok(number);
+        }
+        let count = self.names.len();
+        let most = usize::try_from(u32::MAX).unwrap_or(usize::MAX);
+        let too_many = CompileError::TooMany { what, count, most };
+        let number = u32::try_from(count).map_err(|_| too_many)?;
+        self.numbers.insert(name.to_owned(), number);
+        self.names.push(name.to_owned());
+        Ok(number)
+    }
 }
 
 impl PortNumbers {
@@ -123,6 +147,18 @@ impl PortNumbers {
         Ok(RuleId(number))
     }
 
+    /// Returns the number of the resource with this ID.
+    pub(super) fn resource(&mut self, id: &str) -> Result<ResourceId, CompileError> {
+        let number = self.resources.number("resources", &id.to_ascii_lowercase());
+        number.map(ResourceId)
+    }
+
+    /// Returns the number of a network rule, by the names of its service, list and own.
+    pub(super) fn access_rule(&mut self, name: String) -> Result<AccessRuleId, CompileError> {
+        let number = self.access_rules.number("network rules", &name);
+        number.map(AccessRuleId)
+    }
+
     /// Returns the names behind the numbers.
     pub(super) fn names(&self) -> Names {
         let ports = self
@@ -133,6 +169,8 @@ impl PortNumbers {
         Names {
             ports,
             rules: self.rule_names.clone(),
+            resources: self.resources.names.clone(),
+            access_rules: self.access_rules.names.clone(),
         }
     }
 }
@@ -172,9 +210,33 @@ impl fmt::Display for RuleName {
 pub struct Names {
     ports: HashMap<u16, String>,
     rules: Vec<RuleName>,
+    resources: Vec<String>,
+    access_rules: Vec<String>,
 }
 
 impl Names {
+    /// Returns the resource ID behind a number, in lower case.
+    #[must_use]
+    pub fn resource(&self, id: ResourceId) -> Option<&str> {
+        let at = usize::try_from(id.0).ok()?;
+        self.resources.get(at).map(String::as_str)
+    }
+
+    /// Returns the number of the resource with this ID.
+    #[must_use]
+    pub fn resource_id(&self, id: &str) -> Option<ResourceId> {
+        let mut names = self.resources.iter();
+        let at = names.position(|name| name.eq_ignore_ascii_case(id))?;
+        u32::try_from(at).ok().map(ResourceId)
+    }
+
+    /// Returns the name of a network rule, as `contoso/ipRules/20.0.0.9`.
+    #[must_use]
+    pub fn access_rule(&self, id: AccessRuleId) -> Option<&str> {
+        let at = usize::try_from(id.0).ok()?;
+        self.access_rules.get(at).map(String::as_str)
+    }
+
     /// Returns the name of a port, such as `nic/vm0`, `internet` or `service/svc`.
     #[must_use]
     pub fn port(&self, id: PortId) -> Option<&str> {

@@ -202,7 +202,7 @@ impl<'c> Endpoints<'c> {
         let mut covered: Vec<_> = subnet
             .service_endpoints
             .iter()
-            .map(|&service| (service, service.locations(&vnet.location)))
+            .map(|&service| (service, subnet.locations(service, &vnet.location)))
             .collect();
         // Of equal prefixes the later one stands, and the first name has to.
         covered.sort_unstable_by_key(|(service, _)| std::cmp::Reverse(service.name));

@@ -379,6 +379,7 @@ fn vnet_tags(space: &[&str]) -> VnetTags {
     let vnet = crate::model::VirtualNetwork {
         name: "v".into(),
         location: crate::catalog::Location::new("eastus"),
+        scope: crate::model::Scope::default(),
         address_prefixes: space.iter().map(|prefix| net(prefix)).collect(),
         flow_timeout: None,
         subnets: Vec::new(),

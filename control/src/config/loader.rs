@@ -4,9 +4,10 @@ use super::network::VNET_KEYS;
 use super::problem::Problem;
 use super::rules::NSG_KEYS;
 use super::section::{Errors, Section};
+use super::{access, policies};
 use super::{device, groups, resources, routing, rules, settings};
 use crate::catalog::{Catalog, Location};
-use crate::model::{Model, NOT_PUBLIC, NamespaceRef};
+use crate::model::{Model, NOT_PUBLIC, NamespaceRef, Scope};
 use ipnet::Ipv4Net;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -15,6 +16,9 @@ use toml::{Table, Value};
 
 const ROOT_KEYS: &[&str] = &[
     "location",
+    "subscription",
+    "resourceGroup",
+    "tenant",
     "settings",
     "timers",
     "internet",
@@ -22,6 +26,7 @@ const ROOT_KEYS: &[&str] = &[
     "defaultOutbound",
     "natGateway",
     "routeTable",
+    "serviceEndpointPolicy",
     "virtualNetwork",
     "gateway",
     "networkInterface",
@@ -67,6 +72,7 @@ pub(super) struct Declared {
     pub(super) asgs: Vec<String>,
     pub(super) gateways: Vec<String>,
     pub(super) route_tables: Vec<String>,
+    pub(super) policies: Vec<String>,
     pub(super) vnets: Vec<String>,
     /// Names of subnets by the name of their network.
     pub(super) subnets: HashMap<String, Vec<String>>,
@@ -108,9 +114,11 @@ impl<'f> Loader<'f> {
         } else {
             None
         };
+        self.model.scope = access::scope(&root, &Scope::default());
         self.model.settings = settings::settings(&root);
         self.model.timers = settings::timers(&root);
         self.route_tables(&root);
+        self.endpoint_policies(&root);
         self.vnets(&root);
         self.security(&root);
         self.internet(&root);
@@ -159,6 +167,16 @@ impl<'f> Loader<'f> {
             let known = (self.catalog, &*self.declared.asgs);
             let nsg = rules::nsg(&section, &mut names, known);
             self.model.nsgs.extend(nsg);
+        }
+    }
+
+    fn endpoint_policies(&mut self, root: &Section<'_>) {
+        let (mut names, key) = (Claims::default(), "serviceEndpointPolicy");
+        let sections = root.sections(key, policies::POLICY_KEYS);
+        root.limit(key, sections.len(), policies::MOST_POLICIES);
+        for section in sections {
+            let policy = self.policy(&section, &mut names);
+            self.model.policies.extend(policy);
         }
     }
 
@@ -294,6 +312,7 @@ fn declared(table: &Table) -> Declared {
         asgs: names("applicationSecurityGroup"),
         gateways: names("natGateway"),
         route_tables: names("routeTable"),
+        policies: names("serviceEndpointPolicy"),
         vnets: names("virtualNetwork"),
         subnets: subnets.collect(),
     }

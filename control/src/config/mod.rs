@@ -5,11 +5,13 @@
 //! if there is none. Nothing here looks at the host: whether a namespace exists is for `attach` to
 //! say.
 
+mod access;
 mod device;
 mod dns;
 mod groups;
 mod loader;
 mod network;
+mod policies;
 mod problem;
 mod resources;
 mod routing;

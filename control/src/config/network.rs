@@ -1,5 +1,6 @@
 //! Virtual networks and their subnets.
 
+use super::access;
 use super::loader::{Claims, Loader, name};
 use super::problem::Problem;
 use super::section::{At, Section};
@@ -11,6 +12,9 @@ use std::time::Duration;
 pub(super) const VNET_KEYS: &[&str] = &[
     "name",
     "location",
+    "subscription",
+    "resourceGroup",
+    "tenant",
     "addressPrefixes",
     "flowTimeoutInMinutes",
     "subnet",
@@ -21,6 +25,7 @@ const SUBNET_KEYS: &[&str] = &[
     "name",
     "addressPrefix",
     "serviceEndpoints",
+    "serviceEndpointPolicies",
     "networkSecurityGroup",
     "routeTable",
     "natGateway",
@@ -73,6 +78,7 @@ impl Loader<'_> {
         Some(VirtualNetwork {
             name: name?,
             location: parent.location?,
+            scope: access::scope(section, &self.model.scope),
             address_prefixes: parent.space,
             flow_timeout,
             subnets: parent
@@ -127,6 +133,8 @@ impl Loader<'_> {
             name.as_deref().unwrap_or_default(),
             parent.location.as_ref(),
         );
+        let endpoint_policies =
+            self.policies(section, parent.location.as_ref(), &service_endpoints);
         let nsg = Self::reference(section, nsg, nsg, nsgs);
         let nat_gateway = Self::reference(section, gateway, gateway, gateways);
         let route_table = self.subnet_routes(section, name.as_deref().unwrap_or_default());
@@ -135,6 +143,7 @@ impl Loader<'_> {
             name: name?,
             prefix: prefix?,
             service_endpoints,
+            endpoint_policies,
             nsg,
             route_table,
             nat_gateway,

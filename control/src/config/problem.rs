@@ -306,6 +306,34 @@ pub enum Problem {
     /// Another route of the table has the destination.
     #[error("{0} has the same destination; accepted: one route for a destination and table")]
     DuplicateDestination(String),
+    /// The key is another service's way to say it.
+    #[error("{service} has other network rules; accepted: {}", keys.join(", "))]
+    OtherDialect {
+        /// The service.
+        service: &'static str,
+        /// Its own keys.
+        keys: &'static [&'static str],
+    },
+    /// The service has no resources of the type.
+    #[error("not a resource type of the service; accepted: {}", .0.join(", "))]
+    OtherType(&'static [&'static str]),
+    /// A prefix is so long that the service wants an address.
+    #[error("/31 and /32 are not accepted as prefixes; accepted: the bare address, such as {0}")]
+    BareAddress(Ipv4Addr),
+    /// A range of addresses ends before it begins.
+    #[error("the range is reversed; accepted: from {0} to {1}")]
+    ReversedAddresses(Ipv4Addr, Ipv4Addr),
+    /// A policy is in another region than the network.
+    #[error("the policy is in {found}; accepted: a policy in {wanted}, as the virtual network")]
+    OtherRegion {
+        /// Where it is.
+        found: String,
+        /// Where it has to be.
+        wanted: String,
+    },
+    /// A subnet has endpoint policies, and no endpoint that they are about.
+    #[error("the subnet has no endpoint Microsoft.Storage; accepted: policies together with it")]
+    PolicyWithoutEndpoint,
     /// Only the platform makes routes of this type.
     #[error("only the platform makes routes of this type; accepted: {0}")]
     PlatformNextHop(Accepted),

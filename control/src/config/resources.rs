@@ -1,5 +1,6 @@
 //! The public side, public sources, network interfaces and services.
 
+use super::access;
 use super::device::Shared;
 use super::loader::{Claims, Loader, name};
 use super::problem::Problem;
@@ -36,6 +37,21 @@ pub(super) const SERVICE_KEYS: &[&str] = &[
     "location",
     "address",
     DELIVERY,
+    "subscription",
+    "resourceGroup",
+    "tenant",
+    "type",
+    "host",
+    "refusal",
+    "publicNetworkAccess",
+    "networkAcls",
+    "networkRuleSet",
+    "networkRuleSets",
+    "isVirtualNetworkFilterEnabled",
+    "virtualNetworkRules",
+    "ipRules",
+    "firewallRules",
+    "ipSecurityRestrictions",
     "namespace",
     "device",
     "mtu",
@@ -199,12 +215,17 @@ impl Loader<'_> {
         if let Some(address) = address {
             self.claim_address(address, &section.key("address"));
         }
+        let resource = match (service, &name) {
+            (Some(service), Some(name)) => access::resource(section, self, service, name),
+            _ => None,
+        };
         let device = self.shared_device(section, devices);
         let delivery = delivery(section, device.as_ref());
         Some(ServiceInstance {
             name: name?,
             service: service?,
             location: location?,
+            resource: resource?,
             address: address?,
             delivery,
             device: device?,

@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use super::section::Section;
-use crate::model::{Settings, VsePrecedence};
+use crate::model::{CrossTenant, Settings, VsePrecedence};
 use postern_dataplane::policy::{CloseMode, Timers};
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ const SETTINGS_KEYS: &[&str] = &[
     "sharedSnatFragments",
     "vnetTagIncludesDefaultRoute",
     "learnedDefaultRemovesNone",
+    "sameRegionPublicSourceHidden",
+    "crossTenantRules",
     "maxFlowsPerNic",
     "maxFlows",
 ];
@@ -60,6 +62,12 @@ pub(super) fn settings(root: &Section<'_>) -> Settings {
     flag("vnetTagIncludesDefaultRoute", default_route);
     let removes_none = &mut settings.learned_default_removes_none;
     flag("learnedDefaultRemovesNone", removes_none);
+    let hidden = &mut settings.same_region_public_source_hidden;
+    flag("sameRegionPublicSourceHidden", hidden);
+    let accepted = "\"never\", \"storage\" or \"storageAndKeyVault\"";
+    if let Some(rule) = section.choice("crossTenantRules", &CrossTenant::ALL, accepted) {
+        settings.cross_tenant_rules = rule;
+    }
     if let Some(flows) = section.number("maxFlowsPerNic", 1, MOST_NIC_FLOWS) {
         settings.max_nic_flows = flows;
     }

@@ -85,7 +85,8 @@ fn rows(
         .service_endpoints
         .iter()
         .map(|service| {
-            let mut prefixes = catalog.prefixes(service, &service.locations(&vnet.location));
+            let mut prefixes =
+                catalog.prefixes(service, &subnet.locations(service, &vnet.location));
             prefixes.reverse();
             prefixes
         })

@@ -160,7 +160,7 @@ impl Fabric<LinuxHost> {
         for vnet in &self.model.vnets {
             for subnet in &vnet.subnets {
                 endpoints.extend(subnet.service_endpoints.iter().map(|service| {
-                    let locations = service.locations(&vnet.location);
+                    let locations = subnet.locations(service, &vnet.location);
                     EndpointView {
                         virtual_network: vnet.name.clone(),
                         subnet: subnet.name.clone(),

@@ -7,6 +7,7 @@
 use super::{Keys, Network};
 use crate::catalog::Location;
 use postern_dataplane::identity::{SubnetKey, VnetKey};
+use postern_dataplane::policy::SubnetId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -98,6 +99,17 @@ struct Document {
     schema: u32,
     next_vnet_key: u32,
     virtual_networks: Vec<NetworkDocument>,
+    network_rules: Vec<GrantDocument>,
+}
+
+/// A rule of a resource that names a subnet, and the subnet that it was granted to.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct GrantDocument {
+    resource: String,
+    subnet: String,
+    vnet_key: u32,
+    subnet_key: u32,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -228,10 +240,19 @@ fn encode(keys: &Keys) -> serde_json::Result<Vec<u8>> {
         next_subnet_key: network.next,
         subnets: network.subnets.iter().map(subnet).collect(),
     });
+    let grant = |((resource, subnet), (vnet_key, subnet_key)): (&(String, String), &SubnetId)| {
+        GrantDocument {
+            resource: resource.clone(),
+            subnet: subnet.clone(),
+            vnet_key: vnet_key.get(),
+            subnet_key: subnet_key.get().into(),
+        }
+    };
     let document = Document {
         schema: SCHEMA,
         next_vnet_key: keys.next,
         virtual_networks: networks.collect(),
+        network_rules: keys.grants.0.iter().map(grant).collect(),
     };
     let mut text = serde_json::to_vec_pretty(&document)?;
     text.push(b'\n');
@@ -252,6 +273,19 @@ fn decode(document: Document) -> Result<Keys, Damage> {
         let is_new = used.insert(key);
         let before = keys.vnets.insert(name, decode_network(network, key)?);
         if before.is_some() || !is_new {
+            return Err(Damage::Twice { what });
+        }
+    }
+    for grant in document.network_rules {
+        let what = format!("the rule of {:?} for {:?}", grant.resource, grant.subnet);
+        let vnet = VnetKey::new(grant.vnet_key);
+        let vnet = check(vnet, grant.vnet_key, document.next_vnet_key, &what)?;
+        let number = grant.subnet_key;
+        let subnet = u16::try_from(number).ok().and_then(SubnetKey::new);
+        // The network may be gone, and with it the number that would be next.
+        let subnet = check(subnet, number, u32::MAX, &what)?;
+        let place = (grant.resource, grant.subnet);
+        if keys.grants.0.insert(place, (vnet, subnet)).is_some() {
             return Err(Damage::Twice { what });
         }
     }

@@ -6,11 +6,13 @@
 //! the process: [`file`] keeps them.
 
 pub mod file;
+pub mod grants;
 #[cfg(test)]
 mod tests;
 
 use crate::catalog::Location;
 use crate::model::{Model, VirtualNetwork};
+use grants::{GrantErrors, Grants};
 use postern_dataplane::identity::{SubnetKey, VnetKey};
 use postern_dataplane::policy::SubnetId;
 use std::collections::BTreeMap;
@@ -54,6 +56,7 @@ pub struct Keys {
     vnets: BTreeMap<String, Network>,
     /// The first number that was never issued to a network.
     next: u32,
+    grants: Grants,
 }
 
 /// The keys of one virtual network.
@@ -73,6 +76,7 @@ impl Default for Keys {
         Self {
             vnets: BTreeMap::new(),
             next: VnetKey::MIN.get(),
+            grants: Grants::default(),
         }
     }
 }
@@ -99,6 +103,25 @@ impl Keys {
         }
         self.vnets = kept;
         Ok(())
+    }
+
+    /// Binds the network rules of `model` that are new to the subnets that they name, and forgets
+    /// those that are gone. Call it after [`Self::assign`].
+    ///
+    /// # Errors
+    ///
+    /// New rules that cannot be made.
+    pub fn grant(&mut self, model: &Model) -> Result<(), GrantErrors> {
+        let mut grants = std::mem::take(&mut self.grants);
+        let bound = grants.bind(model, self);
+        self.grants = grants;
+        bound
+    }
+
+    /// Returns what rules were bound to.
+    #[must_use]
+    pub fn grants(&self) -> &Grants {
+        &self.grants
     }
 
     fn issue(&mut self, vnet: &VirtualNetwork) -> Result<Network, KeyError> {
@@ -140,6 +163,7 @@ impl Keys {
     #[must_use]
     pub fn with_older(&self, older: &Self) -> Self {
         let mut both = self.clone();
+        both.grants = self.grants.with_older(&older.grants);
         for (name, network) in &older.vnets {
             match both.vnets.get_mut(name) {
                 None => {

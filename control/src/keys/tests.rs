@@ -213,7 +213,9 @@ fn damaged_files_are_refused() {
         )
     };
     let file = |networks: &str| {
-        format!(r#"{{"schema":1,"nextVnetKey":5,"virtualNetworks":[{networks}]}}"#)
+        format!(
+            r#"{{"schema":1,"nextVnetKey":5,"virtualNetworks":[{networks}],"networkRules":[]}}"#
+        )
     };
     let subnet = |name: &str, key: u32| format!(r#"{{"name":"{name}","key":{key}}}"#);
     let refused = |text: &str| {

@@ -1,7 +1,7 @@
 //! What differs between two models, resource by resource.
 
 use super::rules::{access_name, direction_name};
-use super::{Device, Model};
+use super::{Device, Model, Scope, ServiceInstance};
 use postern_dataplane::policy::CloseMode;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -161,9 +161,13 @@ fn items(model: &Model) -> Vec<Item> {
         ],
     }));
     nsgs(model, &mut items);
+    policies(model, &mut items);
     route_tables(model, &mut items);
     networks(model, &mut items);
     nics(model, &mut items);
+    for service in &model.services {
+        resource_rules(service, &mut items);
+    }
     items.extend(model.services.iter().map(|service| Item {
         kind: "service",
         name: service.name.clone(),
@@ -173,6 +177,31 @@ fn items(model: &Model) -> Vec<Item> {
                 ("location", service.location.to_string()),
                 ("address", service.address.to_string()),
                 ("delivery", service.delivery.name().to_owned()),
+                ("scope", scope(&service.resource.scope)),
+                ("type", service.resource.kind.to_owned()),
+                ("host", service.resource.host.clone()),
+                ("refusal", format!("{:?}", service.resource.refusal).to_ascii_lowercase()),
+                (
+                    "publicNetworkAccess",
+                    switch(service.resource.public_network_access),
+                ),
+                (
+                    "otherwise",
+                    access_name(service.resource.rules.otherwise).to_owned(),
+                ),
+                (
+                    "defaultAction",
+                    service
+                        .resource
+                        .rules
+                        .default_action
+                        .map(|action| access_name(action).to_owned())
+                        .unwrap_or_default(),
+                ),
+                (
+                    "bypass",
+                    service.resource.rules.bypass.clone().unwrap_or_default(),
+                ),
             ],
             &service.device,
         ),
@@ -206,6 +235,11 @@ fn settings(model: &Model) -> Item {
             "learnedDefaultRemovesNone",
             settings.learned_default_removes_none.to_string(),
         ),
+        (
+            "sameRegionPublicSourceHidden",
+            settings.same_region_public_source_hidden.to_string(),
+        ),
+        ("crossTenantRules", settings.cross_tenant_rules.to_string()),
         ("maxFlowsPerNic", settings.max_nic_flows.to_string()),
         ("maxFlows", settings.max_flows.to_string()),
     ];
@@ -280,6 +314,55 @@ fn nsgs(model: &Model, items: &mut Vec<Item>) {
     }
 }
 
+fn scope(scope: &Scope) -> String {
+    format!(
+        "{}/{} of {}",
+        scope.subscription, scope.resource_group, scope.tenant
+    )
+}
+
+fn switch(on: bool) -> String {
+    if on { "Enabled" } else { "Disabled" }.to_owned()
+}
+
+/// The rules of a resource, with their place in it where the order decides.
+fn resource_rules(service: &ServiceInstance, items: &mut Vec<Item>) {
+    for (place, rule) in service.resource.rules.rules.iter().enumerate() {
+        items.push(Item {
+            kind: "networkRule",
+            name: format!("{}/{}", service.name, rule.name),
+            values: vec![
+                ("who", rule.who.to_string()),
+                ("access", access_name(rule.access).to_owned()),
+                (
+                    "ignoreMissingVnetServiceEndpoint",
+                    rule.ignore_missing_endpoint.to_string(),
+                ),
+                ("place", place.to_string()),
+            ],
+        });
+    }
+}
+
+fn policies(model: &Model, items: &mut Vec<Item>) {
+    for policy in &model.policies {
+        items.push(Item {
+            kind: "serviceEndpointPolicy",
+            name: policy.name.clone(),
+            values: vec![
+                ("location", policy.location.to_string()),
+                ("scope", scope(&policy.scope)),
+                ("audit", policy.audit.to_string()),
+            ],
+        });
+        items.extend(policy.definitions.iter().map(|part| Item {
+            kind: "serviceEndpointPolicyDefinition",
+            name: format!("{}/{}", policy.name, part.name),
+            values: vec![("serviceResources", list(&part.resources))],
+        }));
+    }
+}
+
 fn route_tables(model: &Model, items: &mut Vec<Item>) {
     for table in &model.route_tables {
         items.push(Item {
@@ -308,6 +391,7 @@ fn networks(model: &Model, items: &mut Vec<Item>) {
             name: vnet.name.clone(),
             values: vec![
                 ("location", vnet.location.to_string()),
+                ("scope", scope(&vnet.scope)),
                 ("addressPrefixes", set(&vnet.address_prefixes)),
                 (
                     "flowTimeoutInMinutes",
@@ -331,6 +415,7 @@ fn networks(model: &Model, items: &mut Vec<Item>) {
             values: vec![
                 ("addressPrefix", subnet.prefix.to_string()),
                 ("serviceEndpoints", list(&subnet.service_endpoints)),
+                ("serviceEndpointPolicies", set(&subnet.endpoint_policies)),
                 (
                     "networkSecurityGroup",
                     subnet.nsg.clone().unwrap_or_default(),

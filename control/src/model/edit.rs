@@ -1,6 +1,6 @@
 //! Changes to a model that need no new file.
 
-use super::Model;
+use super::{EndpointPolicy, Model};
 use crate::catalog::{Catalog, Service};
 use thiserror::Error;
 
@@ -46,6 +46,19 @@ pub enum ModelError {
         subnet: String,
         /// The service that it has.
         present: &'static str,
+    },
+    /// The subnet's endpoint policies need the endpoint.
+    #[error(
+        "service = \"{name}\": {subnet} has {policies}, which needs it; accepted: {name} after the \
+         subnet's serviceEndpointPolicies are taken away"
+    )]
+    NeededByPolicy {
+        /// The service that was given.
+        name: &'static str,
+        /// The subnet.
+        subnet: String,
+        /// Its policies.
+        policies: String,
     },
     /// The service-tag file lacks the prefixes of the service.
     #[error(
@@ -104,6 +117,14 @@ impl Model {
             return Ok(false);
         }
         if !on {
+            let is_needed = service.family().name == EndpointPolicy::SERVICE;
+            if is_needed && !subnet.endpoint_policies.is_empty() {
+                return Err(ModelError::NeededByPolicy {
+                    name: service.name,
+                    subnet: subnet.name.clone(),
+                    policies: subnet.endpoint_policies.join(", "),
+                });
+            }
             endpoints.retain(|present| *present != service);
             return Ok(true);
         }

@@ -11,6 +11,8 @@ mod dns;
 mod edit;
 mod learned;
 mod namespace;
+mod policy;
+mod resource;
 mod routing;
 mod rules;
 mod supply;
@@ -24,6 +26,10 @@ pub use edit::ModelError;
 pub(crate) use edit::in_catalogue_order;
 pub use learned::{GatewayRoutes, Learned, LearnedRoute, MOST_LEARNED};
 pub use namespace::{NamespaceRef, NotANamespace};
+pub use policy::{ALIASES, EndpointPolicy, PolicyDefinition, PolicyResource};
+pub use resource::{
+    CrossTenant, NotASubnet, Resource, ResourceRule, ResourceRules, RuleCallers, Scope, SubnetRef,
+};
 pub use routing::{
     Destination, GATEWAY_SUBNET, Gateway, LearnedRoutes, NotAProtocol, Peer as NetworkPeer,
     Peering, PeeringState, RouteProtocol, RouteTable, UserNextHop, UserRoute, VsePrecedence,
@@ -46,6 +52,8 @@ use std::time::Duration;
 pub struct Model {
     /// The region of resources that do not name one.
     pub location: Option<Location>,
+    /// Where resources are filed that do not say so.
+    pub scope: Scope,
     /// Switches.
     pub settings: Settings,
     /// How long flows and leases live.
@@ -62,6 +70,8 @@ pub struct Model {
     pub route_tables: Vec<RouteTable>,
     /// Gateways to the on-premises side.
     pub gateways: Vec<Gateway>,
+    /// Service endpoint policies.
+    pub policies: Vec<EndpointPolicy>,
     /// Virtual networks.
     pub vnets: Vec<VirtualNetwork>,
     /// Network interfaces.
@@ -94,6 +104,10 @@ pub struct Settings {
     /// Whether a gateway's route for every address takes away the blocks that lead nowhere, as a
     /// user's does.
     pub learned_default_removes_none: bool,
+    /// Whether a storage account does not see the public sources of its own region.
+    pub same_region_public_source_hidden: bool,
+    /// Which network rules for subnets of other tenants are accepted.
+    pub cross_tenant_rules: CrossTenant,
     /// The most flows that a NIC opens at a time, and the most that are opened to it.
     pub max_nic_flows: u32,
     /// The most flows at a time.
@@ -109,6 +123,8 @@ impl Default for Settings {
             shared_snat_icmp: false,
             shared_snat_fragments: false,
             vnet_tag_includes_default_route: true,
+            same_region_public_source_hidden: true,
+            cross_tenant_rules: CrossTenant::default(),
             learned_default_removes_none: false,
             max_nic_flows: 500_000,
             max_flows: 1_048_576,
@@ -183,6 +199,8 @@ pub struct VirtualNetwork {
     pub name: String,
     /// Its region.
     pub location: Location,
+    /// Where it is filed.
+    pub scope: Scope,
     /// Its address space; at least one range.
     pub address_prefixes: Vec<Ipv4Net>,
     /// How long an idle flow of its NICs lives, where that is set.
@@ -202,6 +220,8 @@ pub struct Subnet {
     pub prefix: Ipv4Net,
     /// The services whose endpoint is on, each once, in the catalogue's order.
     pub service_endpoints: Vec<&'static Service>,
+    /// The endpoint policies of all its NICs, each once.
+    pub endpoint_policies: Vec<String>,
     /// The NSG of all its NICs.
     pub nsg: Option<String>,
     /// The route table of all its NICs.
@@ -244,6 +264,8 @@ pub struct ServiceInstance {
     pub service: &'static Service,
     /// Its region.
     pub location: Location,
+    /// What it is in ARM, and who may use it.
+    pub resource: Resource,
     /// Its address, one of the service's in that region.
     pub address: Ipv4Addr,
     /// How it gets the connections of an endpoint.

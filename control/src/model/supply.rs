@@ -108,7 +108,8 @@ impl Model {
             }
             for subnet in &vnet.subnets {
                 for service in &subnet.service_endpoints {
-                    let lacking = catalog.lacking(service, &service.locations(&vnet.location));
+                    let lacking =
+                        catalog.lacking(service, &subnet.locations(service, &vnet.location));
                     errors.extend(lacking.map(|tags| SupplyError::Endpoint {
                         subnet: format!("{}/{}", vnet.name, subnet.name),
                         service: service.name,
@@ -164,11 +165,10 @@ impl Model {
     #[must_use]
     pub fn tags_in_use<'c>(&self, catalog: &'c Catalog) -> BTreeSet<&'c str> {
         let endpoints = self.vnets.iter().flat_map(|vnet| {
-            let services = vnet
-                .subnets
-                .iter()
-                .flat_map(|subnet| &subnet.service_endpoints);
-            services.map(|service| (*service, service.locations(&vnet.location)))
+            vnet.subnets.iter().flat_map(move |subnet| {
+                let services = subnet.service_endpoints.iter();
+                services.map(move |service| (*service, subnet.locations(service, &vnet.location)))
+            })
         });
         let tags =
             |(service, locations): (_, Locations)| catalog.supplying_tags(service, &locations);

@@ -1,3 +1,4 @@
+mod access;
 mod addresses;
 mod dns;
 mod groups;
@@ -285,7 +286,7 @@ fn unknown_keys_are_refused_wherever_they_are() {
         (
             "location =",
             "locations = \"x\"\nlocation =",
-            "locations = \"x\": unknown key; accepted: location, settings,",
+            "locations = \"x\": unknown key; accepted: location, subscription,",
         ),
         (
             "[internet]",

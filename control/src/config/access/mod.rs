@@ -1,0 +1,216 @@
+//! The ARM side of a service: where it is filed, and its network rules in its own dialect.
+//!
+//! The keys of a dialect are those of the resource's ARM shape (reference sections 6.2 to 6.4). What
+//! can be said without knowing what was granted before is said here; whether a subnet may be named
+//! is for [`crate::keys::grants`] to say.
+
+mod acls;
+mod cosmos;
+mod messaging;
+mod rule;
+mod sql;
+mod web;
+
+use super::loader::Loader;
+use super::problem::Problem;
+use super::section::Section;
+use crate::catalog::Service;
+use crate::model::{Resource, ResourceRules, Scope};
+use postern_dataplane::policy::Refusal;
+
+/// The keys that say where a resource is filed.
+pub(super) const SCOPE_KEYS: [&str; 3] = ["subscription", "resourceGroup", "tenant"];
+
+const A_NAME: &str = "a name without \"/\"";
+const A_REFUSAL: &str = "\"reset\", \"prohibited\" or \"silent\"";
+const REFUSALS: [(&str, Refusal); 3] = [
+    ("reset", Refusal::Reset),
+    ("prohibited", Refusal::Prohibited),
+    ("silent", Refusal::Silent),
+];
+const SWITCH: [(&str, bool); 2] = [("Enabled", true), ("Disabled", false)];
+
+/// What a service's resources are in ARM.
+struct Kind {
+    service: &'static str,
+    /// The types that they can have, the usual one first.
+    types: &'static [&'static str],
+    /// What their host names end with.
+    suffix: &'static str,
+    /// The keys of their network rules.
+    keys: &'static [&'static str],
+    read: fn(&Section<'_>, &Loader<'_>) -> ResourceRules,
+}
+
+static KINDS: [Kind; 10] = [
+    Kind {
+        service: "Microsoft.Storage",
+        types: &["Microsoft.Storage/storageAccounts"],
+        suffix: "blob.core.windows.net",
+        keys: &["networkAcls"],
+        read: acls::storage,
+    },
+    Kind {
+        service: "Microsoft.Sql",
+        types: &[
+            "Microsoft.Sql/servers",
+            "Microsoft.DBforPostgreSQL/servers",
+            "Microsoft.DBforMySQL/servers",
+        ],
+        suffix: "database.windows.net",
+        keys: &["virtualNetworkRules", "firewallRules"],
+        read: sql::rules,
+    },
+    Kind {
+        service: "Microsoft.AzureCosmosDB",
+        types: &["Microsoft.DocumentDB/databaseAccounts"],
+        suffix: "documents.azure.com",
+        keys: &[
+            "isVirtualNetworkFilterEnabled",
+            "virtualNetworkRules",
+            "ipRules",
+        ],
+        read: cosmos::rules,
+    },
+    Kind {
+        service: "Microsoft.KeyVault",
+        types: &["Microsoft.KeyVault/vaults"],
+        suffix: "vault.azure.net",
+        keys: &["networkAcls"],
+        read: acls::key_vault,
+    },
+    Kind {
+        service: "Microsoft.EventHub",
+        types: &["Microsoft.EventHub/namespaces"],
+        suffix: "servicebus.windows.net",
+        keys: &["networkRuleSets"],
+        read: messaging::rules,
+    },
+    Kind {
+        service: "Microsoft.ServiceBus",
+        types: &["Microsoft.ServiceBus/namespaces"],
+        suffix: "servicebus.windows.net",
+        keys: &["networkRuleSets"],
+        read: messaging::rules,
+    },
+    Kind {
+        service: "Microsoft.Web",
+        types: &["Microsoft.Web/sites"],
+        suffix: "azurewebsites.net",
+        keys: &["ipSecurityRestrictions"],
+        read: web::rules,
+    },
+    Kind {
+        service: "Microsoft.ContainerRegistry",
+        types: &["Microsoft.ContainerRegistry/registries"],
+        suffix: "azurecr.io",
+        keys: &["networkRuleSet"],
+        read: acls::container_registry,
+    },
+    Kind {
+        service: "Microsoft.CognitiveServices",
+        types: &["Microsoft.CognitiveServices/accounts"],
+        suffix: "cognitiveservices.azure.com",
+        keys: &["networkAcls"],
+        read: acls::cognitive_services,
+    },
+    Kind {
+        service: "Microsoft.AzureActiveDirectory",
+        types: &["Microsoft.DataLakeStore/accounts"],
+        suffix: "azuredatalakestore.net",
+        keys: &["virtualNetworkRules", "firewallRules"],
+        read: sql::rules,
+    },
+];
+
+/// Reads where a resource is filed; what it does not say is as in `outer`.
+pub(super) fn scope(section: &Section<'_>, outer: &Scope) -> Scope {
+    let [subscription, group, tenant] = SCOPE_KEYS;
+    let read = |key, outer: &String| match section.text(key, A_NAME) {
+        None => outer.clone(),
+        Some(text) if text.is_empty() || text.contains('/') => {
+            section.refuse(key, Problem::Malformed(A_NAME));
+            outer.clone()
+        }
+        Some(text) => text.to_owned(),
+    };
+    Scope {
+        subscription: read(subscription, &outer.subscription),
+        resource_group: read(group, &outer.resource_group),
+        tenant: read(tenant, &outer.tenant),
+    }
+}
+
+/// Reads the ARM side of a service.
+pub(super) fn resource(
+    section: &Section<'_>,
+    loader: &Loader<'_>,
+    service: &'static Service,
+    name: &str,
+) -> Option<Resource> {
+    let kind = KINDS.iter().find(|kind| kind.service == service.name)?;
+    let foreign = KINDS.iter().flat_map(|other| other.keys);
+    let foreign = foreign.filter(|key| !kind.keys.contains(key) && section.has(key));
+    let mut refused: Vec<&str> = foreign.copied().collect();
+    refused.sort_unstable();
+    refused.dedup();
+    for key in refused {
+        section.refuse(
+            key,
+            Problem::OtherDialect {
+                service: service.name,
+                keys: kind.keys,
+            },
+        );
+    }
+    let refusal = section.choice("refusal", &REFUSALS, A_REFUSAL);
+    let access = section.choice(
+        "publicNetworkAccess",
+        &SWITCH,
+        "\"Enabled\" or \"Disabled\"",
+    );
+    Some(Resource {
+        scope: scope(section, &loader.model.scope),
+        kind: type_of(section, kind),
+        host: host(section, kind, name),
+        refusal: refusal.unwrap_or_default(),
+        public_network_access: access.unwrap_or(true),
+        rules: (kind.read)(section, loader),
+    })
+}
+
+fn type_of(section: &Section<'_>, kind: &Kind) -> &'static str {
+    let first = kind.types.first().copied().unwrap_or_default();
+    let Some(text) = section.text("type", "a resource type") else {
+        return first;
+    };
+    let mut types = kind.types.iter();
+    let found = types.find(|known| known.eq_ignore_ascii_case(text));
+    if found.is_none() {
+        section.refuse("type", Problem::OtherType(kind.types));
+    }
+    found.copied().unwrap_or(first)
+}
+
+fn host(section: &Section<'_>, kind: &Kind, name: &str) -> String {
+    const A_HOST: &str = "a host name such as \"contoso.blob.core.windows.net\"";
+    let is_host = |text: &str| {
+        let is_label = |label: &str| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label
+                    .chars()
+                    .all(|letter| letter.is_ascii_alphanumeric() || letter == '-')
+        };
+        text.len() <= 253 && text.split('.').all(is_label)
+    };
+    match section.text("host", A_HOST) {
+        Some(text) if is_host(text) => text.to_ascii_lowercase(),
+        Some(_) => {
+            section.refuse("host", Problem::Malformed(A_HOST));
+            String::new()
+        }
+        None => format!("{}.{}", name.to_ascii_lowercase(), kind.suffix),
+    }
+}
