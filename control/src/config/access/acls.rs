@@ -123,7 +123,10 @@ fn read(section: &Section<'_>, dialect: &Dialect) -> ResourceRules {
     ResourceRules {
         otherwise,
         default_action: Some(otherwise),
-        bypass: bypass(&acls, dialect.bypass),
+        bypass: bypass(&acls, dialect.bypass).or_else(|| {
+            let has_bypass = !dialect.bypass.is_empty();
+            has_bypass.then(|| "AzureServices".to_owned())
+        }),
         rules,
     }
 }
