@@ -16,6 +16,8 @@ use postern_control::compile::{PortNumbers, compile};
 use postern_control::config;
 use postern_dataplane::lpm::Lpm;
 use postern_dataplane::policy::{Endpoint, EndpointTable, Epoch};
+use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::hint::black_box;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -105,5 +107,99 @@ fn builds(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, lookups, builds);
+/// A large policy: 32 NICs, each with a group of 1,000 rules of its own, in 13 subnets with 400 user
+/// routes each, 5,200 in all, beside every endpoint and so 5,000 prefixes of services.
+fn large() -> String {
+    let mut text = "location = \"koreacentral\"\n".to_owned();
+    let mut state = 3;
+    let mut prefix = || {
+        let length = 16 + random(&mut state) % 13;
+        let address = Ipv4Addr::from(random(&mut state) | 1 << 24);
+        Ipv4Net::new(address, length as u8).unwrap().trunc()
+    };
+    for table in 0..SUBNETS {
+        writeln!(text, "[[routeTable]]\nname = \"t{table}\"").unwrap();
+        let mut seen = HashSet::new();
+        while seen.len() < 400 {
+            let to = prefix();
+            if seen.insert(to) {
+                let at = seen.len();
+                writeln!(
+                    text,
+                    "[[routeTable.route]]\nname = \"r{at}\"\naddressPrefix = \"{to}\"\n\
+                     nextHopType = \"VirtualAppliance\"\nnextHopIpAddress = \"10.0.0.4\""
+                )
+                .unwrap();
+            }
+        }
+    }
+    text += "[[virtualNetwork]]\nname = \"v\"\naddressPrefixes = [\"10.0.0.0/16\"]\n";
+    for subnet in 0..SUBNETS {
+        let endpoints: Vec<&str> = Service::all()
+            .iter()
+            .map(|service| service.name)
+            .filter(|name| *name != "Microsoft.Storage")
+            .collect();
+        writeln!(
+            text,
+            "[[virtualNetwork.subnet]]\nname = \"n{subnet}\"\nrouteTable = \"t{subnet}\"\n\
+             addressPrefix = \"10.0.{subnet}.0/24\"\nserviceEndpoints = {endpoints:?}"
+        )
+        .unwrap();
+    }
+    for nic in 0..NICS {
+        let (subnet, host) = (nic % SUBNETS, 4 + nic / SUBNETS);
+        writeln!(
+            text,
+            "[[networkInterface]]\nname = \"vm{nic}\"\nvirtualNetwork = \"v\"\n\
+             subnet = \"n{subnet}\"\nprivateIPAddress = \"10.0.{subnet}.{host}\"\n\
+             networkSecurityGroup = \"g{nic}\"\nenableIPForwarding = true\n\
+             namespace = \"vm{nic}\"\n[[networkSecurityGroup]]\nname = \"g{nic}\""
+        )
+        .unwrap();
+        for rule in 0..1_000 {
+            let (from, to) = (prefix(), prefix());
+            let direction = ["Inbound", "Outbound"][rule % 2];
+            writeln!(
+                text,
+                "[[networkSecurityGroup.securityRule]]\nname = \"r{rule}\"\naccess = \"Allow\"\n\
+                 priority = {}\ndirection = \"{direction}\"\nprotocol = \"Tcp\"\n\
+                 sourceAddressPrefix = \"{from}\"\ndestinationAddressPrefix = \"{to}\"\n\
+                 destinationPortRange = \"{rule}-{}\"",
+                100 + rule,
+                rule + 9
+            )
+            .unwrap();
+        }
+    }
+    text
+}
+
+const NICS: usize = 32;
+const SUBNETS: usize = 13;
+
+fn large_policy(c: &mut Criterion) {
+    let catalog = Catalog::bundled().unwrap();
+    let model = config::parse(Path::new("large.toml"), &large(), &catalog).unwrap();
+    let numbers = PortNumbers::default();
+    let mut kept = None;
+    let used = allocation_counter::measure(|| {
+        kept = Some(compile(&model, &catalog, Epoch(1), &mut numbers.clone()).unwrap());
+    });
+    println!(
+        "large policy: {} KiB stay, {} KiB at most while it is compiled, {} allocations",
+        used.bytes_current / 1024,
+        used.bytes_max / 1024,
+        used.count_total
+    );
+    drop(kept);
+    let mut group = c.benchmark_group("compile");
+    group.sample_size(10);
+    group.bench_function("32 NICs, 1,000 rules each, 5,200 routes", |b| {
+        b.iter(|| compile(&model, &catalog, Epoch(1), &mut numbers.clone()).unwrap());
+    });
+    group.finish();
+}
+
+criterion_group!(benches, lookups, builds, large_policy);
 criterion_main!(benches);
