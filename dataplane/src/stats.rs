@@ -51,8 +51,12 @@ drop_reasons! {
     StFragment => "st_fragment",
     /// Neither IPv4 nor IPv6.
     NotIp => "not_ip",
-    /// A protocol that is not carried: anything but TCP, UDP and ICMP echo and errors.
+    /// A protocol that is not carried: anything but TCP, UDP, ICMP echo and errors, ESP and AH.
     ProtocolUnsupported => "protocol_unsupported",
+    /// A packet within a packet, as it is (IP-in-IP) or in GRE.
+    Encapsulated => "encapsulated",
+    /// UDP port 65330 of a NIC, which belongs to the platform's host.
+    ReservedPort => "reserved_port",
     /// Multicast or broadcast.
     Multicast => "multicast",
     /// An ICMP type that is neither echo nor a translatable error.
@@ -88,7 +92,8 @@ drop_reasons! {
     EndpointPolicyDenied => "endpoint_policy_denied",
     /// The NIC's subnet has no public source.
     NoPublicSource => "no_public_source",
-    /// The public source does not translate this kind of packet (ICMP or a fragment).
+    /// The public source does not translate this kind of packet: a shared one ICMP, fragments, ESP
+    /// and AH, and any source AH, which covers the addresses.
     NotTranslatable => "not_translatable",
     /// Every port of the shared public source is taken for this destination.
     SnatExhausted => "snat_exhausted",

@@ -268,7 +268,9 @@ fn who_may_send_what() {
     rig.drop(VM0, &[0x10; 40], DropReason::NotIp);
     rig.drop(VM0, &[], DropReason::NotIp);
     let gre = ipv4("10.0.1.4", "8.8.8.8", 47, 1, 0, &[0; 16]);
-    rig.drop(VM0, &gre, DropReason::ProtocolUnsupported);
+    rig.drop(VM0, &gre, DropReason::Encapsulated);
+    let sctp = ipv4("10.0.1.4", "8.8.8.8", 132, 1, 0, &[0; 16]);
+    rig.drop(VM0, &sctp, DropReason::ProtocolUnsupported);
     let mut redirect = unreachable("10.0.1.4", "8.8.8.8", 0, &gre, 28);
     redirect[20] = 5;
     rig.drop(VM0, &redirect, DropReason::IcmpUnsupported);

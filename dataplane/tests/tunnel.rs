@@ -277,17 +277,17 @@ fn identities_from_anywhere_but_a_service_are_forged() {
     rig.drop(
         VM0,
         &ipv4("10.0.1.4", "52.239.0.10", 47, 1, 0, &[0; 64]),
-        DropReason::ProtocolUnsupported,
+        DropReason::Encapsulated,
     );
     rig.drop(
         VM0,
         &ipv4("10.0.1.4", "52.239.0.10", 4, 1, 0, &answer),
-        DropReason::ProtocolUnsupported,
+        DropReason::Encapsulated,
     );
     rig.drop(
         VM0,
         &ipv4("10.0.1.4", "52.239.0.10", 41, 1, 0, &answer),
-        DropReason::ProtocolUnsupported,
+        DropReason::Encapsulated,
     );
     let vxlan = udp("10.0.1.4:4789", "52.239.0.10:4789", &request);
     assert_eq!(rig.forward(VM0, &vxlan, SVC)[28..], request);

@@ -298,6 +298,8 @@ fn pool_stats(pool: &PoolView) -> PoolStatsView {
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+const ESP: u8 = 50;
+const AH: u8 = 51;
 
 fn flow_row(flow: &FlowView, names: &Names) -> FlowRow {
     let endpoint = |at: SocketAddrV4| match flow.protocol {
@@ -318,6 +320,8 @@ fn flow_row(flow: &FlowView, names: &Names) -> FlowRow {
             TCP => "tcp".to_owned(),
             UDP => "udp".to_owned(),
             ICMP => "icmp".to_owned(),
+            ESP => "esp".to_owned(),
+            AH => "ah".to_owned(),
             number => number.to_string(),
         },
         state: flow.state.to_owned(),

@@ -325,7 +325,7 @@ pub struct FlowsView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FlowRow {
-    /// `tcp`, `udp`, `icmp` or a number.
+    /// `tcp`, `udp`, `icmp`, `esp`, `ah` or a number.
     pub protocol: String,
     /// The state of the connection.
     pub state: String,

@@ -20,7 +20,7 @@ impl Aims {
     pub fn new(topology: &Topology) -> Self {
         let mut prefixes: Vec<Prefix> = Vec::new();
         let mut services: Vec<Prefix> = Vec::new();
-        let mut ports = vec![0, 80, 443, 65_535];
+        let mut ports = vec![0, 80, 443, 65_330, 65_535];
         for vnet in &topology.vnets {
             prefixes.extend(&vnet.ranges);
             for subnet in &vnet.subnets {

@@ -113,6 +113,7 @@ impl Tally {
         wanted.extend(routes.map(|(from, route)| format!("pass from {from} by {route:?}")));
         let reasons = [
             DropReason::SourceNotOwned,
+            DropReason::ReservedPort,
             DropReason::NsgDeniedOut,
             DropReason::NsgDeniedIn,
             DropReason::RouteNone,

@@ -6,6 +6,7 @@ use crate::flow::{FlowKey, Pair};
 use crate::policy::PortKind;
 use crate::snat::Lease;
 use crate::stats::DropReason;
+use crate::wire::{ICMP, TCP, UDP};
 use rand::RngExt;
 use std::net::Ipv4Addr;
 
@@ -99,8 +100,9 @@ impl Engine {
     ) -> Result<u16, Dropped> {
         let egress = self.snapshot.port(path.egress).map(|port| &port.kind);
         let is_shared = matches!(egress, Some(PortKind::Service | PortKind::Platform));
+        let has_port = matches!(key.protocol(), TCP | UDP | ICMP);
         // With an identity flows of two networks do not meet.
-        if !is_shared || path.tunnel.is_some() {
+        if !is_shared || !has_port || path.tunnel.is_some() {
             return Ok(key.source_port());
         }
         let flows = &self.flows;

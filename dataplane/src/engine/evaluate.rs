@@ -10,9 +10,12 @@ use crate::policy::{
     PublicSource, RuleId, ServiceId, Snapshot, SourceId, Subnet, Tuple, VnetIndex,
 };
 use crate::stats::DropReason;
-use crate::wire::{ICMP, TCP};
+use crate::wire::{AH, ICMP, TCP, UDP};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+
+/// The UDP port of a NIC that the platform's host keeps for itself (reference section 3.5).
+const HOST_PORT: u16 = 65_330;
 
 /// The source that a flow is to get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +140,9 @@ impl Request<'_> {
         let is_own = nic.addresses.contains(&self.tuple.source);
         if !is_own && !nic.ip_forwarding {
             return Err(self.out(DropReason::SourceNotOwned));
+        }
+        if self.tuple.protocol == UDP && self.tuple.source_port == HOST_PORT {
+            return Err(self.out(DropReason::ReservedPort));
         }
         let subnet = self
             .snapshot
@@ -279,15 +285,20 @@ impl Request<'_> {
     fn public_source(&self, nic: &Nic) -> Result<Source, Denied> {
         match nic.public {
             PublicSource::None => Err(self.out(DropReason::NoPublicSource)),
+            // Its receiver could not verify it.
+            _ if self.tuple.protocol == AH => Err(self.out(DropReason::NotTranslatable)),
             PublicSource::OneToOne(address) => Ok(Source::OneToOne(address)),
             PublicSource::Shared(id) => {
                 let source = self
                     .snapshot
                     .source(id)
                     .ok_or_else(|| self.out(DropReason::NoPublicSource))?;
-                if (self.tuple.protocol == ICMP && !source.icmp)
-                    || (self.is_fragment && !source.fragments)
-                {
+                let is_translated = match self.tuple.protocol {
+                    TCP | UDP => true,
+                    ICMP => source.icmp,
+                    _ => false,
+                };
+                if !is_translated || (self.is_fragment && !source.fragments) {
                     return Err(self.out(DropReason::NotTranslatable));
                 }
                 Ok(Source::Shared(id))
@@ -404,6 +415,9 @@ impl Request<'_> {
         if port == self.ingress {
             return Err(no_such_nic());
         }
+        if self.tuple.protocol == AH {
+            return Err(lost(DropReason::NotTranslatable)());
+        }
         // Where answers go by another way than packets came, no connection comes about
         // (reference section 3.5).
         let subnet = self.snapshot.subnet(nic.subnet);
@@ -429,6 +443,15 @@ impl Request<'_> {
         let Some(nic) = self.snapshot.nic(receiver) else {
             return Ok(path);
         };
+        if tuple.protocol == UDP && tuple.destination_port == HOST_PORT {
+            // Its answers could not leave.
+            return Err(Denied {
+                reason: DropReason::ReservedPort,
+                port: receiver,
+                direction: Direction::Inbound,
+                rule: None,
+            });
+        }
         let none = None;
         let subnet_nsg = self
             .snapshot

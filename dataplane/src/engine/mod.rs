@@ -484,6 +484,7 @@ fn reason_of(error: WireError) -> DropReason {
         WireError::Length { .. } => DropReason::Malformed,
         WireError::TinyFragment => DropReason::FragmentTiny,
         WireError::Protocol(_) => DropReason::ProtocolUnsupported,
+        WireError::Encapsulated(_) => DropReason::Encapsulated,
         WireError::IcmpType(_) => DropReason::IcmpUnsupported,
         WireError::Offload => DropReason::BadOffload,
     }

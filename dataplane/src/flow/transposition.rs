@@ -82,7 +82,8 @@ impl Transposition {
                 put_u16(segment, icmp::IDENT, ident);
                 self.update(segment, icmp::CHECKSUM, false);
             }
-            Transport::IcmpError | Transport::None => {}
+            // ESP does not cover the addresses; AH does, and is never translated.
+            Transport::Portless | Transport::IcmpError | Transport::None => {}
         }
     }
 

@@ -50,7 +50,7 @@ pub struct Timers {
     pub tcp_fin_hold: Duration,
     /// Rest after a reset.
     pub tcp_rst_hold: Duration,
-    /// A UDP flow.
+    /// A UDP flow, or one of ESP or AH.
     pub udp_idle: Duration,
     /// Rest after a UDP flow went idle.
     pub udp_hold: Duration,

@@ -29,6 +29,13 @@ pub const ICMP: u8 = 1;
 pub const TCP: u8 = 6;
 /// IANA protocol number of UDP.
 pub const UDP: u8 = 17;
+/// IANA protocol number of the encapsulating security payload (RFC 4303).
+pub const ESP: u8 = 50;
+/// IANA protocol number of the authentication header (RFC 4302).
+pub const AH: u8 = 51;
+/// IANA protocol numbers of packets within packets: IPv4 (RFC 2003) and IPv6 (RFC 4213) as they are,
+/// and GRE (RFC 2784).
+const ENCAPSULATED: [u8; 3] = [4, 41, 47];
 
 /// Why bytes are not a packet that can be carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,9 +60,12 @@ pub enum WireError {
     /// A first fragment does not hold the whole transport header (RFC 1858).
     #[error("the first fragment ends inside the transport header")]
     TinyFragment,
-    /// The protocol is none of TCP, UDP and ICMP.
+    /// The protocol is none of TCP, UDP, ICMP, ESP and AH.
     #[error("protocol {0} is not carried")]
     Protocol(u8),
+    /// The packet holds another packet, as it is or in GRE.
+    #[error("protocol {0} holds a packet, which is not carried")]
+    Encapsulated(u8),
     /// The ICMP type is neither echo nor a translatable error.
     #[error("ICMP type {0} is not carried")]
     IcmpType(u8),

@@ -4,8 +4,19 @@ use super::ipv4::Ipv4View;
 use super::ipv6::{self, Ipv6View, low_bits};
 use super::tcp::{self, Segment, TcpView};
 use super::udp::{self, UdpView};
-use super::{GsoType, ICMP, TCP, UDP, VnetHdr, WireError, icmp};
+use super::{AH, ENCAPSULATED, ESP, GsoType, ICMP, TCP, UDP, VnetHdr, WireError, icmp};
 use std::net::Ipv4Addr;
+
+/// What ESP and AH begin with, at least: in ESP the SPI and the sequence number.
+const PORTLESS_LEN: usize = 8;
+
+fn not_carried(protocol: u8) -> WireError {
+    if ENCAPSULATED.contains(&protocol) {
+        WireError::Encapsulated(protocol)
+    } else {
+        WireError::Protocol(protocol)
+    }
+}
 
 /// Where a packet stands among the fragments of its datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +41,8 @@ pub enum Transport {
         /// Request or reply.
         request: bool,
     },
+    /// ESP or AH: a protocol without ports, whose payload is nobody's to read.
+    Portless,
     /// An ICMP error that quotes another packet.
     IcmpError,
     /// A later fragment: no header.
@@ -75,8 +88,8 @@ impl Headers {
         let mut headers = Self::network(&ip);
         if headers.fragment == Fragment::Later {
             // Without a transport header it is still only carried for protocols we know.
-            if !matches!(headers.protocol, TCP | UDP | ICMP) {
-                return Err(WireError::Protocol(headers.protocol));
+            if !matches!(headers.protocol, TCP | UDP | ICMP | ESP | AH) {
+                return Err(not_carried(headers.protocol));
             }
         } else {
             let parsed = headers.parse_transport(ip.payload());
@@ -175,7 +188,16 @@ impl Headers {
                     icmp::Message::Error => self.transport = Transport::IcmpError,
                 }
             }
-            other => return Err(WireError::Protocol(other)),
+            ESP | AH => {
+                if payload.len() < PORTLESS_LEN {
+                    return Err(WireError::Length {
+                        header: "ESP or AH",
+                        len_bytes: payload.len(),
+                    });
+                }
+                self.transport = Transport::Portless;
+            }
+            other => return Err(not_carried(other)),
         }
         Ok(())
     }
@@ -219,7 +241,8 @@ impl Headers {
                     return Err(WireError::IcmpType(a));
                 }
             }
-            other => return Err(WireError::Protocol(other)),
+            ESP | AH => headers.transport = Transport::Portless,
+            other => return Err(not_carried(other)),
         }
         Ok(headers)
     }

@@ -174,6 +174,10 @@ impl<'t> Oracle<'t> {
         if !is_own && !nic.forwards {
             return out(DropReason::SourceNotOwned);
         }
+        // Section 3.5: the port is the host's.
+        if (flow.protocol, flow.source_port) == (17, 65_330) {
+            return out(DropReason::ReservedPort);
+        }
         let subnet = &self.topology.vnets[nic.vnet].subnets[nic.subnet];
         let mut pass = Pass {
             route: RouteKind::Internet,
@@ -308,6 +312,12 @@ impl<'t> Oracle<'t> {
         if let Port::Nic(receiver) = pass.egress {
             let nic = &self.topology.nics[receiver];
             let subnet = &self.topology.vnets[nic.vnet].subnets[nic.subnet];
+            if (flow.protocol, flow.destination_port) == (17, 65_330) {
+                return Err(Drop {
+                    port: pass.egress,
+                    ..drop(flow, true, DropReason::ReservedPort)
+                });
+            }
             pass.rules[2] = self.ask(subnet.nsg, receiver, true, flow)?;
             pass.rules[3] = self.ask(nic.nsg, receiver, true, flow)?;
         }
