@@ -1,43 +1,32 @@
 //! The names that the platform gives: host names of services, and names of NICs inside a network.
 
-use crate::catalog::Service;
 use crate::model::{NetworkInterface, ServiceInstance};
 use hickory_proto::rr::Name;
 
 /// Below which a NIC has its name, for the NICs of its own network.
 const INTERNAL: &str = "internal.cloudapp.net.";
 
-/// The domains in which resources of each service have their names. A storage account has one in
-/// each of its domains; which of the databases a server is does not show in its service.
-const DOMAINS: &[(&str, &[&str])] = &[
-    (
-        "Microsoft.Storage",
-        &[
-            "blob.core.windows.net.",
-            "file.core.windows.net.",
-            "queue.core.windows.net.",
-            "table.core.windows.net.",
-            "dfs.core.windows.net.",
-        ],
-    ),
-    (
-        "Microsoft.Sql",
-        &[
-            "database.windows.net.",
-            "postgres.database.azure.com.",
-            "mysql.database.azure.com.",
-        ],
-    ),
-    ("Microsoft.AzureCosmosDB", &["documents.azure.com."]),
-    ("Microsoft.KeyVault", &["vault.azure.net."]),
-    ("Microsoft.ServiceBus", &["servicebus.windows.net."]),
-    ("Microsoft.EventHub", &["servicebus.windows.net."]),
-    ("Microsoft.Web", &["azurewebsites.net."]),
-    ("Microsoft.ContainerRegistry", &["azurecr.io."]),
-    (
-        "Microsoft.CognitiveServices",
-        &["cognitiveservices.azure.com."],
-    ),
+/// The domains of storage: an account has its name in each of them.
+const STORAGE: [&str; 5] = [
+    "blob.core.windows.net.",
+    "file.core.windows.net.",
+    "queue.core.windows.net.",
+    "table.core.windows.net.",
+    "dfs.core.windows.net.",
+];
+
+/// The domains of the other services.
+const OTHERS: [&str; 10] = [
+    "database.windows.net.",
+    "postgres.database.azure.com.",
+    "mysql.database.azure.com.",
+    "documents.azure.com.",
+    "vault.azure.net.",
+    "servicebus.windows.net.",
+    "azurewebsites.net.",
+    "azurecr.io.",
+    "cognitiveservices.azure.com.",
+    "azuredatalakestore.net.",
 ];
 
 /// Returns the domain of the names inside networks.
@@ -47,32 +36,31 @@ pub(super) fn internal() -> Name {
 
 /// Returns every domain in which services have names.
 pub(super) fn service_domains() -> Vec<Name> {
-    let mut domains: Vec<_> = DOMAINS
-        .iter()
-        .flat_map(|(_, domains)| domains.iter().copied().map(domain))
-        .collect();
-    domains.sort_unstable();
-    domains.dedup();
-    domains
+    STORAGE.into_iter().chain(OTHERS).map(domain).collect()
 }
 
-/// Returns the host names of a service: its own in each domain of the service. What cannot be part
-/// of a host name has none.
-pub(super) fn of_service(service: &ServiceInstance) -> Vec<Name> {
-    domains_of(service.service)
-        .filter_map(|domain| below(&service.name, &domain))
+/// Returns the host name of a service.
+pub(super) fn of_service(service: &ServiceInstance) -> Option<Name> {
+    let mut name = Name::from_ascii(&service.resource.host).ok()?;
+    name.set_fqdn(true);
+    Some(name.to_lowercase())
+}
+
+/// Returns the other names of a service that is called `host`: those of an account of storage in its
+/// other domains.
+pub(super) fn siblings(host: &Name) -> Vec<Name> {
+    let domains = STORAGE.map(domain);
+    let own = host.base_name();
+    let label = host.iter().next().filter(|_| domains.contains(&own));
+    let others = domains.iter().filter(|domain| **domain != own);
+    others
+        .filter_map(|domain| domain.prepend_label(label?).ok())
         .collect()
 }
 
 /// Returns the name of a NIC inside its network. What cannot be part of a host name has none.
 pub(super) fn of_nic(nic: &NetworkInterface) -> Option<Name> {
     below(&nic.name, &internal())
-}
-
-fn domains_of(service: &Service) -> impl Iterator<Item = Name> {
-    let found = DOMAINS.iter().find(|(name, _)| *name == service.name);
-    let domains = found.map_or(&[] as &[&str], |(_, domains)| domains);
-    domains.iter().copied().map(domain)
 }
 
 /// Reads one of the names above.
@@ -100,17 +88,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_domain_is_well_formed_and_of_a_service() {
-        assert_eq!(internal().to_ascii(), INTERNAL);
-        for (service, domains) in DOMAINS {
-            assert!(Service::find(service).is_some(), "{service}");
-            for text in *domains {
-                assert_eq!(domain(text).to_ascii(), *text);
-            }
+    fn every_domain_is_well_formed() {
+        for text in STORAGE.into_iter().chain(OTHERS).chain([INTERNAL]) {
+            assert_eq!(domain(text).to_ascii(), text);
         }
-        let domains = service_domains();
-        let shared = domain("servicebus.windows.net.");
-        assert_eq!(domains.iter().filter(|&other| *other == shared).count(), 1);
+    }
+
+    #[test]
+    fn only_accounts_of_storage_have_siblings() {
+        let host = |text| Name::from_ascii(text).unwrap();
+        let siblings_of = |text| {
+            let names = siblings(&host(text));
+            names.iter().map(Name::to_ascii).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            siblings_of("contoso.queue.core.windows.net."),
+            [
+                "contoso.blob.core.windows.net.",
+                "contoso.file.core.windows.net.",
+                "contoso.table.core.windows.net.",
+                "contoso.dfs.core.windows.net.",
+            ]
+        );
+        for text in [
+            "contoso.vault.azure.net.",
+            "a.b.blob.core.windows.net.",
+            "contoso.",
+        ] {
+            assert!(siblings_of(text).is_empty(), "{text}");
+        }
     }
 
     #[test]

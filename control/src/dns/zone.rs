@@ -69,11 +69,17 @@ impl Zone {
             forwarders: model.dns.forwarders.clone(),
             ..Self::default()
         };
-        for service in &model.services {
-            for name in names::of_service(service) {
-                // Of two resources with one name the first stands.
-                zone.services.entry(name).or_insert(service.address);
-            }
+        let hosts = model.services.iter();
+        let hosts = hosts.filter_map(|it| Some((names::of_service(it)?, it.address)));
+        let hosts: Vec<_> = hosts.collect();
+        // A name that a service declares comes before one that another has by being of storage.
+        let siblings = hosts.iter().flat_map(|(host, address)| {
+            let names = names::siblings(host).into_iter();
+            names.map(|name| (name, *address))
+        });
+        let siblings: Vec<_> = siblings.collect();
+        for (name, address) in hosts.into_iter().chain(siblings) {
+            zone.services.entry(name).or_insert(address);
         }
         for (at, vnet) in model.vnets.iter().enumerate() {
             let mut inside = Inside {

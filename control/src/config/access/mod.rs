@@ -35,11 +35,22 @@ struct Kind {
     service: &'static str,
     /// The types that they can have, the usual one first.
     types: &'static [&'static str],
-    /// What their host names end with.
+    /// What the host names of those of the usual type end with.
     suffix: &'static str,
     /// The keys of their network rules.
     keys: &'static [&'static str],
     read: fn(&Section<'_>, &Loader<'_>) -> ResourceRules,
+}
+
+impl Kind {
+    /// Returns what the host names of resources of a type end with.
+    fn suffix_of(&self, of: &str) -> &'static str {
+        match of {
+            "Microsoft.DBforPostgreSQL/servers" => "postgres.database.azure.com",
+            "Microsoft.DBforMySQL/servers" => "mysql.database.azure.com",
+            _ => self.suffix,
+        }
+    }
 }
 
 static KINDS: [Kind; 10] = [
@@ -169,10 +180,11 @@ pub(super) fn resource(
         &SWITCH,
         "\"Enabled\" or \"Disabled\"",
     );
+    let of = type_of(section, kind);
     Some(Resource {
         scope: scope(section, &loader.model.scope),
-        kind: type_of(section, kind),
-        host: host(section, kind, name),
+        kind: of,
+        host: host(section, kind, of, name),
         refusal: refusal.unwrap_or_default(),
         public_network_access: access.unwrap_or(true),
         rules: (kind.read)(section, loader),
@@ -192,7 +204,7 @@ fn type_of(section: &Section<'_>, kind: &Kind) -> &'static str {
     found.copied().unwrap_or(first)
 }
 
-fn host(section: &Section<'_>, kind: &Kind, name: &str) -> String {
+fn host(section: &Section<'_>, kind: &Kind, of: &str, name: &str) -> String {
     const A_HOST: &str = "a host name such as \"contoso.blob.core.windows.net\"";
     let is_host = |text: &str| {
         let is_label = |label: &str| {
@@ -211,6 +223,6 @@ fn host(section: &Section<'_>, kind: &Kind, name: &str) -> String {
             section.refuse("host", Problem::Malformed(A_HOST));
             String::new()
         }
-        None => format!("{}.{}", name.to_ascii_lowercase(), kind.suffix),
+        None => format!("{}.{}", name.to_ascii_lowercase(), kind.suffix_of(of)),
     }
 }

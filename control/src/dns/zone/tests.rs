@@ -96,6 +96,42 @@ fn a_storage_account_has_a_name_in_each_of_its_domains_whoever_asks() {
 }
 
 #[test]
+fn a_service_has_the_name_that_it_declares_or_that_its_type_gives_it() {
+    let zone = zone(
+        r#"
+[[service]]
+name = "db"
+service = "Microsoft.Sql"
+type = "Microsoft.DBforPostgreSQL/servers"
+address = "20.44.24.5"
+namespace = "svc"
+[[service]]
+name = "second"
+service = "Microsoft.Storage"
+host = "contoso.dfs.core.windows.net"
+address = "20.60.16.6"
+namespace = "svc"
+[[service]]
+name = "third"
+service = "Microsoft.Web"
+host = "www.Example.com"
+address = "20.41.66.225"
+namespace = "svc"
+"#,
+    );
+    let ask = |text: &str| zone.lookup(&name(text), RecordType::A, VM0);
+    let has = |text: &str, address: [u8; 4]| {
+        assert_eq!(ask(text), Found::Address(address.into(), 60), "{text}");
+    };
+    has("db.postgres.database.azure.com.", [20, 44, 24, 5]);
+    assert!(matches!(ask("db.database.windows.net."), Found::NoName(_)));
+    has("www.example.com.", [20, 41, 66, 225]);
+    // What is declared comes before what follows from being an account of storage.
+    has("contoso.dfs.core.windows.net.", [20, 60, 16, 6]);
+    has("contoso.blob.core.windows.net.", [20, 60, 16, 5]);
+}
+
+#[test]
 fn no_data_and_no_name_are_told_apart() {
     let zone = zone("");
     let blob = name("blob.core.windows.net.");
