@@ -3,7 +3,7 @@
 //! A key is what packets carry and what services decide by (wire-identity reference, section 1),
 //! not the name. A subnet that leaves the model and comes back is another subnet with another key,
 //! so that nothing that was granted to the first is granted to the second. That is why keys outlive
-//! the process: [`file`] keeps them.
+//! the process: [`mod@file`] keeps them.
 
 pub mod file;
 pub mod grants;
