@@ -60,7 +60,7 @@ run_tests() {
 step "tools"
 install_missing "cc=gcc libc6-dev" ip=iproute2 nft=nftables iperf3=iperf3 runc=runc \
     ping=iputils-ping ethtool=ethtool busybox=busybox-static bird=bird2 dig=bind9-dnsutils \
-    dnsmasq=dnsmasq-base python3=python3 shellcheck=shellcheck \
+    dnsmasq=dnsmasq-base python3=python3 curl=curl psql="postgresql postgresql-client" shellcheck=shellcheck \
     git="git ca-certificates"
 ensure_rust
 ensure_deny

@@ -3,16 +3,13 @@
 use super::CliError;
 use super::output::{Format, print, print_json};
 use super::run::state_dir;
-use crate::front::ca::{CaError, Issued, LocalCa};
+use crate::front::ca::{CaError, DIRECTORY, Issued, LocalCa};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-
-/// The authority's place in the state directory.
-pub(crate) const DIRECTORY: &str = "ca";
 
 /// Arguments of `ca`.
 #[derive(Debug, Args)]

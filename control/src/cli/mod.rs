@@ -16,6 +16,7 @@ mod nsg;
 mod output;
 mod routes;
 mod run;
+mod service;
 mod stats;
 mod status;
 mod table;
@@ -67,6 +68,9 @@ enum Verb {
     /// Show network security groups
     #[command(subcommand)]
     Nsg(nsg::NsgVerb),
+    /// Show what became of calls to a service
+    #[command(subcommand)]
+    Service(service::ServiceVerb),
     /// Show the effective routes of a NIC, or what gateways have learned
     Routes(routes::RoutesArgs),
     /// Show live flows, and why each goes where it goes
@@ -175,6 +179,7 @@ fn dispatch(cli: &Cli) -> Result<(), CliError> {
         Verb::Endpoint(verb) => endpoint::endpoint(verb, &mut client()?),
         Verb::Tags(verb) => tags::tags(verb, &mut client()?),
         Verb::Nsg(verb) => nsg::nsg(verb, &mut client()?),
+        Verb::Service(verb) => service::service(verb, &mut client()?),
         Verb::Routes(args) => routes::routes(args, &mut client()?),
         Verb::Flows(args) => flows::flows(args, &mut client()?),
         Verb::Stats(args) => stats::stats(args, &mut client()?),
@@ -245,6 +250,7 @@ mod tests {
             "postern flows --limit 5 --nic vm0",
             "postern --socket /tmp/x stats -o json",
             "postern status --log debug",
+            "postern service log contoso -o json",
             "postern ca",
             "postern ca --pem --state-dir /tmp/x",
             "postern ca issue a.example --cert a.pem --key a.key --state-dir /tmp/x",

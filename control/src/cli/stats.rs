@@ -25,6 +25,9 @@ fn describe(stats: &StatsView) -> String {
     if !stats.snat.is_empty() {
         parts.push(pools(stats).to_string());
     }
+    if !stats.fronts.resources.is_empty() {
+        parts.push(fronts(stats).to_string());
+    }
     let flows = &stats.flows;
     parts.push(format!(
         "flows: {} of at most {}, {} opened, {} ended, {} closed by policy\n",
@@ -80,13 +83,47 @@ fn pools(stats: &StatsView) -> Table {
     table
 }
 
+fn fronts(stats: &StatsView) -> Table {
+    let header = ["FRONT", "ALLOWED", "DENIED", "BACKEND FAILED", "IN", "OUT"];
+    let mut table = Table::new(header).right(&["ALLOWED", "DENIED", "BACKEND FAILED", "IN", "OUT"]);
+    for resource in &stats.fronts.resources {
+        table.row([
+            resource.name.clone(),
+            resource.allowed.to_string(),
+            resource.denied.total().to_string(),
+            resource.backend_failed.to_string(),
+            bytes(resource.to_backend_bytes),
+            bytes(resource.to_client_bytes),
+        ]);
+    }
+    table
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fabric::front_view::{DeniedView, DeskView, FrontsView};
     use crate::fabric::view::{DropView, FlowStatsView, PoolStatsView, PortStatsView};
 
     fn stats() -> StatsView {
         StatsView {
+            fronts: FrontsView {
+                listeners: Vec::new(),
+                resources: vec![DeskView {
+                    name: "contoso".to_owned(),
+                    allowed: 12,
+                    audited: 0,
+                    denied: DeniedView {
+                        network_rules: 3,
+                        endpoint_policy: 4,
+                        ..DeniedView::default()
+                    },
+                    backend_failed: 1,
+                    unheard: 0,
+                    to_backend_bytes: 2048,
+                    to_client_bytes: 900,
+                }],
+            },
             ports: vec![PortStatsView {
                 name: "nic/vm0".to_owned(),
                 received_frames: 12,
@@ -137,6 +174,9 @@ mod tests {
              SNAT ADDRESS  TCP  UDP  ICMP\n\
              20.200.0.1      3    0     0\n\
              \n\
+             FRONT    ALLOWED  DENIED  BACKEND FAILED       IN    OUT\n\
+             contoso       12       7               1  2.0 KiB  900 B\n\
+             \n\
              flows: 3 of at most 100, 7 opened, 3 ended, 1 closed by policy\n"
         );
     }
@@ -145,8 +185,12 @@ mod tests {
     fn tables_without_rows_are_left_out() {
         let mut quiet = stats();
         quiet.snat.clear();
+        quiet.fronts.resources.clear();
         quiet.ports.iter_mut().for_each(|port| port.drops.clear());
         let text = describe(&quiet);
-        assert!(!text.contains("REASON") && !text.contains("SNAT"), "{text}");
+        assert!(
+            !text.contains("REASON") && !text.contains("SNAT") && !text.contains("FRONT"),
+            "{text}"
+        );
     }
 }

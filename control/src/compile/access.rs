@@ -71,7 +71,7 @@ fn resource(
             otherwise: written.otherwise,
             hidden: Arc::new(AddrSet::from_prefixes(hidden)),
         },
-        has_front: false,
+        has_front: service.front.is_some(),
         refusal: service.resource.refusal,
     })
 }

@@ -5,7 +5,7 @@ use super::problem::Problem;
 use super::rules::NSG_KEYS;
 use super::section::{Errors, Section};
 use super::{access, policies};
-use super::{device, groups, resources, routing, rules, settings};
+use super::{device, front, groups, resources, routing, rules, settings};
 use crate::catalog::{Catalog, Location};
 use crate::model::{Model, NOT_PUBLIC, NamespaceRef, Scope};
 use ipnet::Ipv4Net;
@@ -147,6 +147,7 @@ impl<'f> Loader<'f> {
         self.dns(&root);
         if self.errors.is_empty() {
             groups::check(&self.model, self.errors);
+            front::check(&self.model, self.errors);
         }
         self.model
     }

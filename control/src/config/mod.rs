@@ -8,6 +8,7 @@
 mod access;
 mod device;
 mod dns;
+mod front;
 mod groups;
 mod loader;
 mod network;

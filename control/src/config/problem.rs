@@ -375,4 +375,15 @@ pub enum Problem {
         /// The prefixes that meet.
         prefixes: String,
     },
+    /// A front could not tell its calls from those of another.
+    #[error(
+        "service {other} has a front at {address} and this port too; accepted: the same protocol at \
+         both, and of those only \"tls\" and \"http\", in which clients say whom they call"
+    )]
+    FrontShared {
+        /// The other service.
+        other: String,
+        /// The address of both.
+        address: Ipv4Addr,
+    },
 }

@@ -2,6 +2,7 @@
 
 use super::access;
 use super::device::Shared;
+use super::front;
 use super::loader::{Claims, Loader, name};
 use super::problem::Problem;
 use super::section::Section;
@@ -52,6 +53,7 @@ pub(super) const SERVICE_KEYS: &[&str] = &[
     "ipRules",
     "firewallRules",
     "ipSecurityRestrictions",
+    "front",
     "namespace",
     "device",
     "mtu",
@@ -219,8 +221,10 @@ impl Loader<'_> {
             (Some(service), Some(name)) => access::resource(section, self, service, name),
             _ => None,
         };
+        let kind = resource.as_ref().map(|resource| resource.kind);
+        let front = front::front(section, kind);
         let device = self.shared_device(section, devices);
-        let delivery = delivery(section, device.as_ref());
+        let delivery = delivery(section, device.as_ref(), front.is_some());
         Some(ServiceInstance {
             name: name?,
             service: service?,
@@ -228,6 +232,7 @@ impl Loader<'_> {
             resource: resource?,
             address: address?,
             delivery,
+            front,
             device: device?,
         })
     }
@@ -269,12 +274,22 @@ impl Loader<'_> {
     }
 }
 
-/// Reads how a service gets the connections of an endpoint.
-fn delivery(section: &Section<'_>, device: Option<&Device>) -> ServiceDelivery {
+/// Reads how a service gets the connections of an endpoint; a front has to see the identity.
+fn delivery(section: &Section<'_>, device: Option<&Device>, has_front: bool) -> ServiceDelivery {
     let choices = [ServiceDelivery::Native, ServiceDelivery::St6];
     let choices = choices.map(|delivery| (delivery.name(), delivery));
     let delivery = section.choice(DELIVERY, &choices, "\"native\" or \"st6\"");
-    let delivery = delivery.unwrap_or_default();
+    if delivery == Some(ServiceDelivery::Native) && has_front {
+        section.refuse(
+            DELIVERY,
+            Problem::Malformed("\"st6\", which the front needs"),
+        );
+    }
+    let delivery = delivery.unwrap_or(if has_front {
+        ServiceDelivery::St6
+    } else {
+        ServiceDelivery::Native
+    });
     let is_small = device.is_some_and(|device| device.mtu < SMALLEST_MTU_V6);
     if delivery == ServiceDelivery::St6 && is_small {
         let (least, most) = (u32::from(SMALLEST_MTU_V6), u32::from(u16::MAX));

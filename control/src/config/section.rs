@@ -176,6 +176,28 @@ impl<'f> Section<'f> {
         number
     }
 
+    /// Returns the ports of a list that must be there, have one at least, and none twice.
+    pub(super) fn ports(&self, name: &str, accepted: Accepted) -> Option<Vec<u16>> {
+        self.require(name, accepted);
+        let value = self.table.get(name)?;
+        let port = |value: &Value| {
+            let port = u16::try_from(value.as_integer()?).ok()?;
+            (port > 0).then_some(port)
+        };
+        let values = value.as_array().map(Vec::as_slice).unwrap_or_default();
+        let ports = values.iter().map(port).collect::<Option<Vec<_>>>();
+        let ports = ports.filter(|ports| {
+            let mut different = ports.clone();
+            different.sort_unstable();
+            different.dedup();
+            !ports.is_empty() && different.len() == ports.len()
+        });
+        if ports.is_none() {
+            self.refuse(name, Problem::Malformed(accepted));
+        }
+        ports
+    }
+
     /// Returns the texts of a list, each with its key.
     pub(super) fn texts(&self, name: &str, accepted: Accepted) -> Vec<At<&'f str>> {
         let Some(value) = self.table.get(name) else {

@@ -3,8 +3,11 @@
 //! A trait, because the transaction logic is the same over the real host and over the one in the
 //! tests, which fails where it is told to.
 
+use super::fronts::Fronts;
 use crate::attach::{self, AttachError, NamespaceId};
 use crate::compile::PortSpec;
+use crate::front::door::Doors;
+use crate::front::{FrontError, Prepared};
 use crate::model::NamespaceRef;
 use postern_dataplane::engine::SweepReport;
 use postern_dataplane::io::{Tun, WorkerGone, WorkerHandle};
@@ -16,6 +19,9 @@ use std::sync::mpsc::Receiver;
 pub trait Host {
     /// An attached device; dropping it removes the device with its addresses and routes.
     type Device;
+
+    /// Listeners of fronts that were made and do not accept yet; dropping them closes them.
+    type Listeners;
 
     /// Checks that a namespace is there.
     ///
@@ -52,6 +58,16 @@ pub trait Host {
     /// The worker has ended.
     fn devices(&self) -> Result<Vec<PortId>, WorkerGone>;
 
+    /// Makes the listeners that the fronts of a policy need and that are not there.
+    ///
+    /// # Errors
+    ///
+    /// One cannot be made; none is left behind.
+    fn prepare_fronts(&self, doors: &Doors) -> Result<Self::Listeners, FrontError>;
+
+    /// Brings the fronts of a policy into force, whose listeners were made.
+    fn commit_fronts(&self, listeners: Self::Listeners, doors: Doors);
+
     /// Hands a policy with its new devices to the worker, and takes devices from it.
     ///
     /// # Errors
@@ -69,13 +85,20 @@ pub trait Host {
 #[derive(Debug)]
 pub struct LinuxHost {
     worker: WorkerHandle,
+    fronts: Fronts,
 }
 
 impl LinuxHost {
-    /// Returns the host whose packets this worker moves.
+    /// Returns the host whose packets this worker moves, and whose services have these fronts.
     #[must_use]
-    pub fn new(worker: WorkerHandle) -> Self {
-        Self { worker }
+    pub fn new(worker: WorkerHandle, fronts: Fronts) -> Self {
+        Self { worker, fronts }
+    }
+
+    /// Returns the fronts.
+    #[must_use]
+    pub fn fronts(&self) -> &Fronts {
+        &self.fronts
     }
 
     /// Returns the worker.
@@ -87,6 +110,8 @@ impl LinuxHost {
 
 impl Host for LinuxHost {
     type Device = Tun;
+
+    type Listeners = Prepared;
 
     fn check(&self, namespace: &NamespaceRef) -> Result<(), AttachError> {
         attach::check(namespace)
@@ -106,6 +131,14 @@ impl Host for LinuxHost {
 
     fn devices(&self) -> Result<Vec<PortId>, WorkerGone> {
         self.worker.devices()
+    }
+
+    fn prepare_fronts(&self, doors: &Doors) -> Result<Prepared, FrontError> {
+        self.fronts.prepare(doors)
+    }
+
+    fn commit_fronts(&self, listeners: Prepared, doors: Doors) {
+        self.fronts.commit(listeners, doors);
     }
 
     fn install(

@@ -5,6 +5,8 @@
 //! steps before it, so that packets go on under the policy that was. Reading is in `read`, what
 //! changes at the devices is decided in `plan`, and what touches the host is behind [`Host`].
 
+pub mod front_view;
+mod fronts;
 mod host;
 mod keeper;
 mod learned;
@@ -19,6 +21,7 @@ mod tests;
 pub mod verify;
 pub mod view;
 
+pub use fronts::Fronts;
 pub use host::{Host, LinuxHost};
 pub use namespaces::{NamespaceError, NamespaceErrors, check_namespaces};
 pub use read::ReadError;
@@ -26,6 +29,7 @@ pub use read::ReadError;
 use crate::attach::{AttachError, NamespaceId};
 use crate::catalog::Catalog;
 use crate::compile::{CompileError, Compiled, Names, PortNumbers, PortSpec, compile_learned};
+use crate::front::FrontError;
 use crate::keys::Keys;
 use crate::keys::file::{KeyFile, StateError};
 use crate::model::{Change, Learned, Model, ModelError, NamespaceRef, SupplyErrors};
@@ -78,6 +82,9 @@ pub enum FabricError {
         /// The value asked for.
         new: u32,
     },
+    /// A service front cannot listen.
+    #[error(transparent)]
+    Front(#[from] FrontError),
     /// The worker could not be started: nothing runs.
     #[error("cannot start the packet worker")]
     Start(#[from] IoError),
@@ -135,13 +142,14 @@ impl Fabric<LinuxHost> {
         model: Model,
         catalog: Arc<Catalog>,
         state: (KeyFile, Keys),
+        fronts: Fronts,
     ) -> Result<Self, FabricError> {
         let config = EngineConfig {
             max_flows: model.settings.max_flows,
             seed: random(),
         };
         let worker = Worker::start(Engine::new(config, Arc::default()))?;
-        let mut fabric = Self::new(LinuxHost::new(worker), catalog);
+        let mut fabric = Self::new(LinuxHost::new(worker, fronts), catalog);
         let (file, keys) = state;
         fabric.numbers = PortNumbers::with_keys(keys.clone());
         fabric.keeper = Keeper::new(file, keys);
@@ -161,8 +169,9 @@ impl Fabric<LinuxHost> {
         self.host.worker().query(|_| ()).is_ok()
     }
 
-    /// Stops the worker, which removes every device that was made.
+    /// Closes the fronts and stops the worker, which removes every device that was made.
     pub fn stop(&mut self) {
+        self.host.fronts().stop();
         if let Err(error) = self.host.worker().clone().stop() {
             error!(%error, "the packet worker did not stop cleanly");
         }
@@ -278,6 +287,8 @@ impl<H: Host> Fabric<H> {
                 .any(|spec| spec.namespace == *namespace)
         };
         namespaces::check_new(&model, is_new, &self.host)?;
+        let doors = fronts::doors(&model, &compiled, numbers.keys());
+        let listeners = self.host.prepare_fronts(&doors)?;
         let places = self.places(&plan);
         let snapshot = Arc::new(compiled.snapshot);
         self.keeper.prepare(numbers.keys(), self.numbers.keys())?;
@@ -289,6 +300,7 @@ impl<H: Host> Fabric<H> {
             changes = changes.len(),
             "policy in force"
         );
+        self.host.commit_fronts(listeners, doors);
         let sweep = sweep::watch(sweep, snapshot.epoch);
         self.models.send_replace(Arc::new(model.clone()));
         self.model = model;

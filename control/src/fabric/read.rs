@@ -124,6 +124,7 @@ impl Fabric<LinuxHost> {
             ports,
             snat: pools.iter().map(pool_stats).collect(),
             flows,
+            fronts: self.front_stats(),
         })
     }
 

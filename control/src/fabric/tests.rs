@@ -1,9 +1,11 @@
 //! The transaction over a host that fails where it is told to.
 
+mod fronts;
 mod keys;
 
 use super::*;
 use crate::config;
+use crate::front::door::Doors;
 use postern_dataplane::io::Tun;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -56,6 +58,7 @@ struct State {
     missing: RefCell<BTreeSet<String>>,
     /// Which namespace stands behind a name, where it was made again.
     remade: RefCell<HashMap<String, u64>>,
+    refuse_listen: Cell<bool>,
     refuse_update: Cell<bool>,
 }
 
@@ -106,6 +109,24 @@ fn refused(namespace: &NamespaceRef) -> AttachError {
 
 impl Host for FakeHost {
     type Device = FakeDevice;
+
+    type Listeners = ();
+
+    fn prepare_fronts(&self, doors: &Doors) -> Result<(), FrontError> {
+        for (namespace, port) in doors.sockets() {
+            self.state.note(format!("listen {namespace} {port}"));
+            if self.state.refuse_listen.take() {
+                return Err(refused(&namespace).into());
+            }
+        }
+        Ok(())
+    }
+
+    fn commit_fronts(&self, (): (), doors: Doors) {
+        for door in doors.iter() {
+            self.state.note(format!("open {}", door.name));
+        }
+    }
 
     fn identify(&self, namespace: &NamespaceRef) -> Result<NamespaceId, AttachError> {
         self.check(namespace)?;

@@ -2,6 +2,7 @@
 //!
 //! Addresses, names and states are text here, as people and programs read them.
 
+use super::front_view::FrontsView;
 use serde::{Deserialize, Serialize};
 
 /// What an `apply` or an endpoint switch did.
@@ -244,6 +245,9 @@ pub struct StatsView {
     pub snat: Vec<PoolStatsView>,
     /// Of the flow table.
     pub flows: FlowStatsView,
+    /// Fronts of services.
+    #[serde(default)]
+    pub fronts: FrontsView,
 }
 
 /// The counters of one port. Frames count once, super-frames too; bytes with the IP header.

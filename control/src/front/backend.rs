@@ -1,7 +1,7 @@
 //! Reaching the server behind a door.
 
-use super::door::Backend;
 use crate::attach;
+use crate::model::Backend;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::io;
 use std::net::{IpAddr, SocketAddr};

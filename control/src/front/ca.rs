@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+/// The authority's place in the state directory.
+pub const DIRECTORY: &str = "ca";
+
 const KEY_FILE: &str = "ca.key";
 const CERTIFICATE_FILE: &str = "ca.pem";
 const COMMON_NAME: &str = "Postern local CA";

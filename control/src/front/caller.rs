@@ -121,12 +121,12 @@ fn public(address: IpAddr) -> Result<Ipv4Addr, Ipv6Addr> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use postern_dataplane::identity::{SubnetKey, VnetKey};
 
     /// The caller of the reference's vectors.
-    pub(in crate::front) fn subnet_caller() -> Caller {
+    pub(crate) fn subnet_caller() -> Caller {
         Caller::of("fd40:0:2a:7:1a:274:a00:104".parse().unwrap()).unwrap()
     }
 

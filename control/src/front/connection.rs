@@ -220,7 +220,7 @@ impl Visit<'_> {
 
     /// Passes the connection on to the backend until it ends, or the resource leaves the policy.
     async fn pass(&self, mut client: TcpStream, read: &[u8]) {
-        let connect = backend::connect(&self.door.backend, self.ends.port);
+        let connect = backend::connect(&self.door.front.backend, self.ends.port);
         let mut backend = match timeout(self.shared.limits.connect, connect).await {
             Ok(Ok(backend)) => backend,
             failed => {
@@ -242,6 +242,7 @@ impl Visit<'_> {
         };
         let header = self
             .door
+            .front
             .backend
             .proxy_protocol
             .then(|| relay::header(&self.ends));

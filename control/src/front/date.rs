@@ -98,12 +98,12 @@ fn civil(days: u64) -> (u64, u64, u64) {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::time::Duration;
 
     /// 2019-11-05T10:12:03.1234567Z, the moment of the golden answers.
-    pub(in crate::front) fn moment() -> SystemTime {
+    pub(crate) fn moment() -> SystemTime {
         UNIX_EPOCH + Duration::new(1_572_948_723, 123_456_700)
     }
 

@@ -5,12 +5,12 @@ use super::protocol::Protocol;
 use super::refusal::{Cause, Dialect};
 use super::sni::host_name;
 use crate::attach::NamespaceId;
-use crate::model::NamespaceRef;
+use crate::model::{NamespaceRef, ServiceFront};
 use postern_dataplane::policy::{
     self, AccessRuleId, AccessTable, DeniedBy, ResourceId, Ruling, SubnetId,
 };
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// Where a listener is: a namespace, by its name and by which one it is.
@@ -20,19 +20,6 @@ pub struct Place {
     pub namespace: NamespaceRef,
     /// Which one it is: one that was made anew under the name is another.
     pub id: NamespaceId,
-}
-
-/// The server behind a door.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Backend {
-    /// Its address.
-    pub address: IpAddr,
-    /// Its port; without one, that which was called.
-    pub port: Option<u16>,
-    /// The namespace that it is in; without one, that of this process.
-    pub namespace: Option<NamespaceRef>,
-    /// Whether it wants a PROXY header.
-    pub proxy_protocol: bool,
 }
 
 /// A resource with a front.
@@ -50,20 +37,11 @@ pub struct Door {
     pub dialect: Dialect,
     /// The namespace of the service.
     pub namespace: NamespaceRef,
-    /// The ports, and what is spoken there.
-    pub ports: Vec<(u16, Protocol)>,
-    /// The server behind.
-    pub backend: Backend,
+    /// The ports, and the server behind.
+    pub front: ServiceFront,
 }
 
 impl Door {
-    fn protocol(&self, port: u16) -> Option<Protocol> {
-        let mut ports = self.ports.iter();
-        ports
-            .find(|(own, _)| *own == port)
-            .map(|(_, spoken)| *spoken)
-    }
-
     /// Returns every name of the resource: a storage account has one for each of its services, and
     /// those of its secondary.
     fn hosts(&self) -> Vec<String> {
@@ -199,7 +177,7 @@ impl Doors {
     pub fn sockets(&self) -> HashSet<(NamespaceRef, u16)> {
         let sockets = |door: &Arc<Door>| {
             let namespace = door.namespace.clone();
-            let ports = door.ports.clone().into_iter();
+            let ports = door.front.ports.clone().into_iter();
             ports.map(move |(port, _)| (namespace.clone(), port))
         };
         self.doors.iter().flat_map(sockets).collect()
@@ -211,7 +189,7 @@ impl Doors {
     #[must_use]
     pub fn protocol(&self, namespace: &NamespaceRef, ends: &Ends) -> Option<Protocol> {
         let here = self.at(namespace, ends);
-        let mut here = here.filter_map(|door| door.protocol(ends.port));
+        let mut here = here.filter_map(|door| door.front.protocol(ends.port));
         here.next()
     }
 
@@ -230,7 +208,7 @@ impl Doors {
         if let Some(name) = name {
             let key = (namespace.clone(), name.to_owned());
             let door = self.by_host.get(&key);
-            let door = door.filter(|door| door.protocol(ends.port).is_some());
+            let door = door.filter(|door| door.front.protocol(ends.port).is_some());
             return door.cloned().ok_or(NoDoor::UnknownName);
         }
         let mut here = self.at(namespace, ends);
@@ -248,13 +226,14 @@ impl Doors {
     ) -> impl Iterator<Item = &'d Arc<Door>> {
         let key = (namespace.clone(), ends.vip);
         let doors = self.by_address.get(&key).into_iter().flatten();
-        doors.filter(|door| door.protocol(ends.port).is_some())
+        doors.filter(|door| door.front.protocol(ends.port).is_some())
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::model::Backend;
 
     pub(in crate::front) const VIP: Ipv4Addr = Ipv4Addr::new(20, 60, 16, 5);
 
@@ -266,12 +245,14 @@ pub(super) mod tests {
             address,
             dialect: Dialect::Storage,
             namespace: "svc".parse().unwrap(),
-            ports: vec![(443, Protocol::Tls)],
-            backend: Backend {
-                address: Ipv4Addr::LOCALHOST.into(),
-                port: Some(1),
-                namespace: None,
-                proxy_protocol: false,
+            front: ServiceFront {
+                ports: vec![(443, Protocol::Tls)],
+                backend: Backend {
+                    address: Ipv4Addr::LOCALHOST.into(),
+                    port: Some(1),
+                    namespace: None,
+                    proxy_protocol: false,
+                },
             },
         }
     }

@@ -43,7 +43,7 @@ mod tests;
 
 use crate::attach::{self, AttachError};
 use crate::model::NamespaceRef;
-use ca::{Certificates, LocalCa};
+use ca::{CaError, Certificates, LocalCa};
 use caller::Ends;
 use connection::Shared;
 use counters::{Desk, ListenerCounters};
@@ -67,6 +67,9 @@ pub enum FrontError {
     /// A listener cannot be made.
     #[error(transparent)]
     Listen(#[from] AttachError),
+    /// There is no certificate authority to be trusted by.
+    #[error(transparent)]
+    Ca(#[from] CaError),
     /// The thread of the fronts, or something of it, cannot be made.
     #[error("cannot start the service fronts")]
     Start(#[source] io::Error),

@@ -202,6 +202,10 @@ fn items(model: &Model) -> Vec<Item> {
                     "bypass",
                     service.resource.rules.bypass.clone().unwrap_or_default(),
                 ),
+                (
+                    "front",
+                    service.front.as_ref().map(ToString::to_string).unwrap_or_default(),
+                ),
             ],
             &service.device,
         ),

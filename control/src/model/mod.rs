@@ -9,6 +9,7 @@ mod blocks;
 mod diff;
 mod dns;
 mod edit;
+mod front;
 mod learned;
 mod namespace;
 mod policy;
@@ -24,6 +25,7 @@ pub use diff::{Action, Change};
 pub use dns::Dns;
 pub use edit::ModelError;
 pub(crate) use edit::in_catalogue_order;
+pub use front::{Backend, Protocol, ServiceFront};
 pub use learned::{GatewayRoutes, Learned, LearnedRoute, MOST_LEARNED};
 pub use namespace::{NamespaceRef, NotANamespace};
 pub use policy::{ALIASES, EndpointPolicy, PolicyDefinition, PolicyResource};
@@ -270,6 +272,8 @@ pub struct ServiceInstance {
     pub address: Ipv4Addr,
     /// How it gets the connections of an endpoint.
     pub delivery: ServiceDelivery,
+    /// The front that clients meet in its place; without one, a server listens on its address.
+    pub front: Option<ServiceFront>,
     /// Its device; services in one namespace share one.
     pub device: Device,
 }

@@ -54,6 +54,7 @@ pub(super) fn answer(daemon: &Daemon, request: Request) -> Result<Value, Fault> 
         Request::NsgVerify { nic, flow } => {
             encode(&daemon.with(|fabric| fabric.verify_flow(&nic, &flow))?)
         }
+        Request::ServiceLog { name } => encode(&daemon.with(|fabric| fabric.service_log(&name))?),
         Request::Routes { nic } => daemon.with(|fabric| routes(fabric, &nic)),
         Request::LearnedRoutes => encode(&daemon.with(|fabric| fabric.learned_view())),
         Request::Flows { limit, nic } => {
@@ -161,7 +162,7 @@ impl From<&FabricError> for Fault {
             | FabricError::Compile(_)
             | FabricError::NeedsRestart { .. }
             | FabricError::Namespaces(_) => FaultCode::Refused,
-            FabricError::Attach { .. } => FaultCode::AttachFailed,
+            FabricError::Attach { .. } | FabricError::Front(_) => FaultCode::AttachFailed,
             FabricError::State(_) | FabricError::Start(_) | FabricError::WorkerGone(_) => {
                 FaultCode::Internal
             }

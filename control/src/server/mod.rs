@@ -14,8 +14,7 @@ pub use socket::{ControlSocket, DEFAULT_PATH, SocketError};
 
 use crate::catalog::Catalog;
 use crate::dns::{DnsError, Resolver};
-use crate::fabric::{Fabric, FabricError};
-use crate::keys::Keys;
+use crate::fabric::{Fabric, FabricError, Fronts};
 use crate::keys::file::{KeyFile, StateError};
 use crate::model::Model;
 use std::io;
@@ -76,12 +75,14 @@ impl Daemon {
 /// itself. Nothing is left behind in any case.
 pub fn serve(path: &Path, state: &Path, model: Model, catalog: Catalog) -> Result<(), ServerError> {
     let socket = ControlSocket::bind(path)?;
+    let fronts = Fronts::new(state.join(crate::front::ca::DIRECTORY));
     let state = KeyFile::open(state)?;
+    let start = move || Fabric::start(model, Arc::new(catalog), state, fronts);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(ServerError::Runtime)?;
-    let served = runtime.block_on(run(&socket, path, state, model, catalog));
+    let served = runtime.block_on(run(&socket, path, start));
     // A request that is still at work, such as one that waits for a sweep, must not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
@@ -90,14 +91,11 @@ pub fn serve(path: &Path, state: &Path, model: Model, catalog: Catalog) -> Resul
 async fn run(
     socket: &ControlSocket,
     path: &Path,
-    state: (KeyFile, Keys),
-    model: Model,
-    catalog: Catalog,
+    start: impl FnOnce() -> Result<Fabric, FabricError> + Send + 'static,
 ) -> Result<(), ServerError> {
     // Before anything is made, so that a signal that comes meanwhile is not lost.
     let mut signals = Signals::new().map_err(ServerError::Runtime)?;
     let listener = UnixListener::from_std(socket.listener()?).map_err(ServerError::Runtime)?;
-    let start = move || Fabric::start(model, Arc::new(catalog), state);
     let fabric = blocking(start).await.map_err(ServerError::Runtime)??;
     let daemon = Arc::new(Daemon {
         fabric: Mutex::new(fabric),

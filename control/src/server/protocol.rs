@@ -73,6 +73,11 @@ pub enum Request {
     },
     /// Returns what gateways have learned.
     LearnedRoutes,
+    /// Returns the last calls of a service with a front.
+    ServiceLog {
+        /// The service.
+        name: String,
+    },
     /// Returns live flows.
     Flows {
         /// How many at most.
@@ -204,6 +209,9 @@ mod tests {
                 nic: "vm0".to_owned(),
             },
             Request::LearnedRoutes,
+            Request::ServiceLog {
+                name: "contoso".to_owned(),
+            },
             Request::Flows {
                 limit: 10,
                 nic: None,

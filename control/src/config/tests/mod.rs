@@ -1,6 +1,7 @@
 mod access;
 mod addresses;
 mod dns;
+mod fronts;
 mod groups;
 mod resources;
 mod routing;

@@ -83,10 +83,10 @@ fn doors(plan: &Plan, port: u16) -> Vec<Door> {
     let make = |(name, id)| {
         let mut door = door(name, id, ALLOWED);
         door.namespace = here();
-        door.ports = vec![(port, plan.protocol)];
-        door.backend.address = plan.backend.ip();
-        door.backend.port = Some(plan.backend.port());
-        door.backend.proxy_protocol = plan.proxy_protocol;
+        door.front.ports = vec![(port, plan.protocol)];
+        door.front.backend.address = plan.backend.ip();
+        door.front.backend.port = Some(plan.backend.port());
+        door.front.backend.proxy_protocol = plan.proxy_protocol;
         door
     };
     let count = if plan.protocol.names_the_called() {

@@ -1,0 +1,260 @@
+//! What fronts tell: their counters, and the last calls of a resource.
+
+use super::read::ReadError;
+use super::{Fabric, LinuxHost};
+use crate::front::counters::Desk;
+use crate::front::date::Date;
+use crate::front::log::Call;
+use crate::front::{Front, ListenerReport};
+use postern_dataplane::policy::Ruling;
+use serde::{Deserialize, Serialize};
+
+/// The counters of every front.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FrontsView {
+    /// By listener: what became of connections before it was known whom they call.
+    pub listeners: Vec<ListenerView>,
+    /// By resource: what became of calls.
+    pub resources: Vec<DeskView>,
+}
+
+/// The counters of a listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerView {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its port.
+    pub port: u16,
+    /// Connections taken.
+    pub accepted: u64,
+    /// Reset because there were too many.
+    pub over_limit: u64,
+    /// Reset because an address is none that the dataplane makes.
+    pub bad_identity: u64,
+    /// Closed because the client did not say in time whom it calls.
+    pub timed_out: u64,
+    /// Refused because what the client says is too long.
+    pub too_large: u64,
+    /// Refused because what the client says cannot be read.
+    pub malformed: u64,
+    /// Closed by the client before it said whom it calls.
+    pub hung_up: u64,
+    /// For a name or address of no resource.
+    pub unknown_name: u64,
+}
+
+/// The counters of a resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeskView {
+    /// The resource.
+    pub name: String,
+    /// Calls let through.
+    pub allowed: u64,
+    /// Of those: an endpoint policy would have refused, but only audits.
+    pub audited: u64,
+    /// Calls refused, by reason.
+    pub denied: DeniedView,
+    /// Let through, but the backend did not answer.
+    pub backend_failed: u64,
+    /// Refused, but the client did not stay to hear it.
+    pub unheard: u64,
+    /// Bytes from clients to the backend.
+    pub to_backend_bytes: u64,
+    /// Bytes from the backend to clients.
+    pub to_client_bytes: u64,
+}
+
+/// Refused calls by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeniedView {
+    /// A rule, or the default action.
+    pub network_rules: u64,
+    /// A rule lists the address, but the resource does not get to see it.
+    pub hidden_source: u64,
+    /// The resource takes no public call.
+    pub public_network_access: u64,
+    /// An endpoint policy of the caller's subnet.
+    pub endpoint_policy: u64,
+}
+
+impl DeniedView {
+    /// Returns how many were refused in all.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.network_rules
+            .saturating_add(self.hidden_source)
+            .saturating_add(self.public_network_access)
+            .saturating_add(self.endpoint_policy)
+    }
+}
+
+/// A call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallView {
+    /// When it was decided, in UTC.
+    pub time: String,
+    /// `Allow` or `Deny`.
+    pub verdict: String,
+    /// Why, in one word.
+    pub reason: String,
+    /// The rule that decided.
+    pub rule: Option<String>,
+    /// Who called, as `vnet/subnet address` or a public address.
+    pub caller: String,
+    /// The caller's own address and port.
+    pub caller_ip_address: String,
+    /// The address that the connection came from, identity and all.
+    pub raw_address: String,
+    /// The host that was asked for.
+    pub host: Option<String>,
+    /// The port that was called.
+    pub port: u16,
+}
+
+impl Fabric<LinuxHost> {
+    /// Returns the counters of every front.
+    #[must_use]
+    pub fn front_stats(&self) -> FrontsView {
+        self.host
+            .fronts()
+            .with(|front| fronts_view(front))
+            .unwrap_or_default()
+    }
+
+    /// Returns the last calls of a service with a front, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// There is no such service.
+    pub fn service_log(&self, name: &str) -> Result<Vec<CallView>, ReadError> {
+        let with_front = || {
+            let services = self.model.services.iter();
+            services.filter(|service| service.front.is_some())
+        };
+        let found = with_front().find(|service| service.name.eq_ignore_ascii_case(name));
+        let found = found.ok_or_else(|| {
+            let known: Vec<_> = with_front().map(|service| service.name.as_str()).collect();
+            ReadError::NotFound {
+                kind: "service with a front",
+                name: name.to_owned(),
+                known: known.join(", "),
+            }
+        })?;
+        let calls = self
+            .host
+            .fronts()
+            .with(|front| front.desk(&found.name).log.calls());
+        Ok(calls.unwrap_or_default().iter().map(call_view).collect())
+    }
+}
+
+fn fronts_view(front: &Front) -> FrontsView {
+    let mut listeners: Vec<_> = front.listeners().iter().map(listener_view).collect();
+    listeners.sort_by(|one, other| {
+        let key = |view: &ListenerView| (view.namespace.clone(), view.port);
+        key(one).cmp(&key(other))
+    });
+    let doors = front.doors();
+    let names = doors.iter().map(|door| door.name.as_str());
+    FrontsView {
+        listeners,
+        resources: names
+            .map(|name| desk_view(name, &front.desk(name)))
+            .collect(),
+    }
+}
+
+fn listener_view(report: &ListenerReport) -> ListenerView {
+    let counters = &report.counters;
+    ListenerView {
+        namespace: report.namespace.to_string(),
+        port: report.port,
+        accepted: counters.accepted.get(),
+        over_limit: counters.over_limit.get(),
+        bad_identity: counters.bad_identity.get(),
+        timed_out: counters.timed_out.get(),
+        too_large: counters.too_large.get(),
+        malformed: counters.malformed.get(),
+        hung_up: counters.hung_up.get(),
+        unknown_name: counters.unknown_name.get(),
+    }
+}
+
+fn desk_view(name: &str, desk: &Desk) -> DeskView {
+    DeskView {
+        name: name.to_owned(),
+        allowed: desk.allowed.get(),
+        audited: desk.audited.get(),
+        denied: DeniedView {
+            network_rules: desk.denied_network_rules.get(),
+            hidden_source: desk.denied_hidden_source.get(),
+            public_network_access: desk.denied_public_access.get(),
+            endpoint_policy: desk.denied_endpoint_policy.get(),
+        },
+        backend_failed: desk.backend_failed.get(),
+        unheard: desk.unheard.get(),
+        to_backend_bytes: desk.to_backend.get(),
+        to_client_bytes: desk.to_client.get(),
+    }
+}
+
+fn call_view(call: &Call) -> CallView {
+    let address = call.caller.address();
+    let caller = match &call.subnet {
+        Some(subnet) => format!("{subnet} {address}"),
+        None => call.caller.to_string(),
+    };
+    let verdict = match call.ruling {
+        Ruling::Allow { .. } => "Allow",
+        Ruling::Deny(_) => "Deny",
+    };
+    CallView {
+        time: Date::of(call.at).to_string(),
+        verdict: verdict.to_owned(),
+        reason: call.reason().to_owned(),
+        rule: call.rule.clone(),
+        caller,
+        caller_ip_address: format!("{address}:{}", call.caller_port),
+        raw_address: call.caller.raw().to_string(),
+        host: call.host.clone(),
+        port: call.port,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::front::caller::tests::subnet_caller;
+    use crate::front::date::tests::moment;
+    use postern_dataplane::policy::DeniedBy;
+
+    #[test]
+    fn a_call_tells_names_and_the_raw_address_together() {
+        let mut call = Call {
+            at: moment(),
+            caller: subnet_caller(),
+            caller_port: 50_312,
+            subnet: Some("VNet1/subnet1".to_owned()),
+            port: 443,
+            host: None,
+            ruling: Ruling::Deny(DeniedBy::EndpointPolicy),
+            rule: None,
+        };
+        let view = call_view(&call);
+        assert_eq!(view.caller, "VNet1/subnet1 10.0.1.4");
+        assert_eq!(view.raw_address, "fd40:0:2a:7:1a:274:a00:104");
+        assert_eq!(view.caller_ip_address, "10.0.1.4:50312");
+        assert_eq!(
+            (view.verdict.as_str(), view.reason.as_str()),
+            ("Deny", "endpointPolicy")
+        );
+        // A subnet that has left the model since is told by its keys.
+        call.subnet = None;
+        assert_eq!(call_view(&call).caller, "42/7 10.0.1.4");
+    }
+}
