@@ -28,6 +28,23 @@ ensure_deny() {
     rm -rf "$TOOLS/build"
 }
 
+# The servers and SDKs that the cases drive, from npm and PyPI, in the versions that tests/clients names.
+ensure_clients() {
+    local from=tests/clients node="$TOOLS/node" python="$TOOLS/python"
+    if ! cmp -s "$from/package.json" "$node/installed"; then
+        rm -rf "$node" && mkdir -p "$node"
+        cp "$from/package.json" "$node/"
+        npm install --prefix "$node" --no-audit --no-fund --no-package-lock --silent
+        cp "$from/package.json" "$node/installed"
+    fi
+    if ! cmp -s "$from/requirements.txt" "$python/installed"; then
+        rm -rf "$python"
+        python3 -m venv "$python"
+        "$python/bin/pip" install --quiet --disable-pip-version-check -r "$from/requirements.txt"
+        cp "$from/requirements.txt" "$python/installed"
+    fi
+}
+
 check_dependencies() {
     local reason
     cargo deny --log-level error check licenses bans sources
@@ -60,10 +77,14 @@ run_tests() {
 step "tools"
 install_missing "cc=gcc libc6-dev" ip=iproute2 nft=nftables iperf3=iperf3 runc=runc \
     ping=iputils-ping ethtool=ethtool busybox=busybox-static bird=bird2 dig=bind9-dnsutils \
-    dnsmasq=dnsmasq-base python3=python3 curl=curl psql="postgresql postgresql-client" shellcheck=shellcheck \
-    git="git ca-certificates"
+    dnsmasq=dnsmasq-base python3=python3 shellcheck=shellcheck git="git ca-certificates" \
+    curl=curl node=nodejs npm=npm nginx=nginx-light psql=postgresql-client
+# Programs that no directory of PATH has, or a module.
+[ -n "$(compgen -G '/usr/lib/postgresql/*/bin/initdb')" ] || install_missing "initdb=postgresql"
+python3 -c 'import ensurepip, venv' 2>/dev/null || install_missing "venv=python3-venv"
 ensure_rust
 ensure_deny
+ensure_clients
 
 step "formatting"
 cargo fmt --all --check

@@ -3,7 +3,9 @@
 use crate::tools::run;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -107,6 +109,35 @@ impl Netns {
         ));
     }
 
+    /// Makes programs that [`Self::command`] runs ask this server for names.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the file that `ip netns exec` reads cannot be written.
+    pub fn resolve_by(&self, server: Ipv4Addr) {
+        self.write_etc("resolv.conf", &format!("nameserver {server}\n"));
+    }
+
+    /// Makes programs that [`Self::command`] runs know these lines of a hosts file.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the file that `ip netns exec` reads cannot be written.
+    pub fn knows_hosts(&self, lines: &str) {
+        self.write_etc("hosts", lines);
+    }
+
+    fn write_etc(&self, name: &str, text: &str) {
+        let dir = self.files();
+        std::fs::create_dir_all(&dir).expect("make the namespace's directory");
+        std::fs::write(dir.join(name), text).expect("write a file of the namespace");
+    }
+
+    /// Where `ip netns exec` looks for files of this namespace.
+    fn files(&self) -> PathBuf {
+        Path::new("/etc/netns").join(&self.name)
+    }
+
     /// Returns everything in the namespace that a program could have left behind: links with their
     /// state, addresses, and the routes and rules of every table.
     #[must_use]
@@ -154,5 +185,6 @@ impl Netns {
 impl Drop for Netns {
     fn drop(&mut self) {
         run(Command::new("ip").args(["netns", "delete", &self.name]));
+        let _ = std::fs::remove_dir_all(self.files());
     }
 }
