@@ -133,6 +133,7 @@ pub(super) fn specs(
         if let Some(port) = known {
             port.addresses.push(address);
             port.addresses.sort_unstable();
+            port.addresses.dedup();
             port.has_identities |= service.delivery == ServiceDelivery::St6;
         } else {
             let mut port = spec(name, PortKindName::Service, &service.device);

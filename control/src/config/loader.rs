@@ -5,7 +5,7 @@ use super::problem::Problem;
 use super::rules::NSG_KEYS;
 use super::section::{Errors, Section};
 use super::{access, policies};
-use super::{device, front, groups, resources, routing, rules, settings};
+use super::{front, groups, resources, routing, rules, settings};
 use crate::catalog::{Catalog, Location};
 use crate::model::{Model, NOT_PUBLIC, NamespaceRef, Scope};
 use ipnet::Ipv4Net;
@@ -48,6 +48,11 @@ impl<T> Default for Claims<T> {
 }
 
 impl<T: Hash + Eq> Claims<T> {
+    /// Returns whether a key has claimed `thing`.
+    pub(super) fn has(&self, thing: &T) -> bool {
+        self.0.contains_key(thing)
+    }
+
     /// Claims `thing` for `key`.
     ///
     /// # Errors
@@ -139,11 +144,7 @@ impl<'f> Loader<'f> {
             let gateway = self.vnet_gateway(&section, &mut names, &mut networks);
             self.model.gateways.extend(gateway);
         }
-        let (mut names, mut devices) = (Claims::default(), device::Shared::default());
-        for section in root.sections("service", resources::SERVICE_KEYS) {
-            let service = self.service(&section, &mut names, &mut devices);
-            self.model.services.extend(service);
-        }
+        self.services(&root);
         self.dns(&root);
         if self.errors.is_empty() {
             groups::check(&self.model, self.errors);

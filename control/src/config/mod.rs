@@ -12,6 +12,7 @@ mod front;
 mod groups;
 mod loader;
 mod network;
+mod placing;
 mod policies;
 mod problem;
 mod resources;

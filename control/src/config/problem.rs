@@ -253,6 +253,15 @@ pub enum Problem {
     /// Something has the address.
     #[error("{0} has the same address; accepted: an address that is used once")]
     AddressInUse(String),
+    /// Another storage account has the address, and differs in what a packet is delivered by.
+    #[error(
+        "{0} has the same address; accepted: an address that is used once, or by storage accounts \
+         in one namespace and location, with one delivery, all with a front or none"
+    )]
+    CannotShare(String),
+    /// No address of the service is free.
+    #[error("every address of {0} in the region is in use; accepted: a service less")]
+    NoFreeAddress(&'static str),
     /// A public address is not public.
     #[error(
         "not a public address, it lies in {0}; accepted: a public IPv4 address such as 20.200.0.1"

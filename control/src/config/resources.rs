@@ -6,7 +6,7 @@ use super::front;
 use super::loader::{Claims, Loader, name};
 use super::problem::Problem;
 use super::section::Section;
-use crate::catalog::{Location, Locations, Service};
+use crate::catalog::Service;
 use crate::model::{
     Device, Internet, NamespaceRef, NatGateway, NetworkInterface, Platform, ServiceDelivery,
     ServiceInstance, Subnet,
@@ -197,7 +197,7 @@ impl Loader<'_> {
         }
     }
 
-    /// Reads a service.
+    /// Reads a service; one without an address is at the unspecified one until it is placed.
     pub(super) fn service(
         &mut self,
         section: &Section<'_>,
@@ -210,12 +210,9 @@ impl Loader<'_> {
             .text("service", A_SERVICE)
             .and_then(|name| known(section, name));
         let location = self.location(section);
-        let address = section.parse_required::<Ipv4Addr>("address", SERVICE_ADDRESS);
-        if let (Some(service), Some(location), Some(address)) = (service, &location, address) {
+        let told = section.parse::<Ipv4Addr>("address", SERVICE_ADDRESS);
+        if let (Some(service), Some(location), Some(address)) = (service, &location, told) {
             self.check_service_address(section, service, location, address);
-        }
-        if let Some(address) = address {
-            self.claim_address(address, &section.key("address"));
         }
         let resource = match (service, &name) {
             (Some(service), Some(name)) => access::resource(section, self, service, name),
@@ -230,47 +227,15 @@ impl Loader<'_> {
             service: service?,
             location: location?,
             resource: resource?,
-            address: address?,
+            address: if section.has("address") {
+                told?
+            } else {
+                Ipv4Addr::UNSPECIFIED
+            },
             delivery,
             front,
             device: device?,
         })
-    }
-
-    /// Refuses an address that the service does not have in the region.
-    fn check_service_address(
-        &self,
-        section: &Section<'_>,
-        service: &'static Service,
-        location: &Location,
-        address: Ipv4Addr,
-    ) {
-        let region = Locations::Regions(vec![location.clone()]);
-        let tags = self.catalog.supplying_tags(service, &region);
-        let prefixes = self.catalog.prefixes(service, &region);
-        if prefixes.is_empty() {
-            section.refuse(
-                "service",
-                Problem::NoPrefixes {
-                    service: service.name,
-                    catalog: self.catalog.source().to_owned(),
-                    tags: self.catalog.lacking(service, &region).unwrap_or_default(),
-                },
-            );
-        } else if !prefixes.iter().any(|prefix| prefix.contains(&address)) {
-            let tags = tags
-                .iter()
-                .map(|tag| format!("{} ({})", tag.name, count(&tag.prefixes)));
-            section.refuse(
-                "address",
-                Problem::OutsideService {
-                    service: service.name,
-                    location: location.to_string(),
-                    tags: tags.collect::<Vec<_>>().join(", "),
-                    example: examples(&prefixes),
-                },
-            );
-        }
     }
 }
 
@@ -331,22 +296,4 @@ fn outside(subnet: &Subnet, address: Ipv4Addr) -> Option<Problem> {
         first,
         last,
     })
-}
-
-fn count(prefixes: &[Ipv4Net]) -> String {
-    match prefixes.len() {
-        1 => "1 prefix".to_owned(),
-        count => format!("{count} prefixes"),
-    }
-}
-
-/// Returns the first prefixes, as an error line can hold them.
-fn examples(prefixes: &[Ipv4Net]) -> String {
-    const SHOWN: usize = 3;
-    prefixes
-        .iter()
-        .take(SHOWN)
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
 }

@@ -300,3 +300,43 @@ fn endpoint_policies_name_accounts_by_scope() {
     );
     assert_eq!(decisions("", true), [true, true, true], "audited");
 }
+
+/// Two accounts behind one address, each with its own rules.
+#[test]
+fn accounts_that_share_an_address_keep_their_own_rules() {
+    let other = "[[service]]\nname = \"other\"\nservice = \"Microsoft.Storage\"\naddress = \"20.60.16.5\"\nnamespace = \"svc\"\n";
+    let text = world(&acls("virtualNetworkRules = [{ id = \"VNet1/subnet1\" }]"))
+        + other
+        + &acls("ipRules = [{ value = \"198.51.100.7\" }]");
+    let mut numbers = PortNumbers::default();
+    let compiled = attempt(&mut numbers, &text).unwrap();
+    let table = &compiled.snapshot.access;
+    let address = Ipv4Addr::new(20, 60, 16, 5);
+    let ids = table.at(address).to_vec();
+    assert_eq!(ids.len(), 2);
+    assert_eq!(compiled.snapshot.services.len(), 1);
+    let ports = compiled.ports.iter();
+    let counts: Vec<_> = ports
+        .filter(|port| port.namespace == "svc".parse().unwrap())
+        .map(|port| port.addresses.len())
+        .collect();
+    assert_eq!(counts, [1], "one device has the address once");
+    let (vnet, subnet) = numbers.keys().subnet("VNet1", "subnet1").unwrap();
+    let by_endpoint = Caller::Subnet {
+        vnet,
+        subnet,
+        address: Ipv4Addr::new(10, 0, 0, 4),
+    };
+    let by_internet = Caller::Public(Ipv4Addr::new(198, 51, 100, 7));
+    let allowed = |caller: &Caller| {
+        let ruling = |id: &ResourceId| table.decide(caller, *id).is_allowed();
+        ids.iter().map(ruling).collect::<Vec<_>>()
+    };
+    assert_eq!(allowed(&by_endpoint), [true, false]);
+    assert_eq!(allowed(&by_internet), [false, true]);
+    assert_eq!(allowed(&Caller::Public(PIP)), [false, false]);
+    for caller in [by_endpoint, by_internet] {
+        let (_, ruling) = table.decide_at(&caller, address).unwrap();
+        assert!(ruling.is_allowed(), "one of them is enough for a packet");
+    }
+}

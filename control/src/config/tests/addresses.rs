@@ -1,6 +1,7 @@
 //! Address spaces, subnets, private, public and service addresses.
 
 use super::*;
+use ipnet::Ipv4Net;
 
 #[test]
 fn address_spaces_are_checked() {
@@ -217,13 +218,57 @@ fn service_addresses_are_addresses_of_the_service_in_its_region() {
             "service[1].address = \"x\": not a value",
         ),
     ]);
-    let twice = GOOD
-        .replace("Microsoft.Sql", "Microsoft.Storage")
-        .replace("52.231.17.4", "20.60.16.5");
-    let error = read(&twice).unwrap_err().to_string();
-    assert!(
-        error.contains(
-            "service[1].address = \"20.60.16.5\": service[0].address has the same address"
-        )
+}
+
+const CONTOSO: &str = "service = \"Microsoft.Storage\"\naddress = \"20.60.16.5\"\n";
+const FABRIKAM: &str = "service = \"Microsoft.Sql\"\naddress = \"52.231.17.4\"\n";
+
+#[test]
+fn storage_accounts_may_share_an_address_and_others_may_not() {
+    let two = |more: &str| GOOD.replace(FABRIKAM, &format!("{CONTOSO}{more}"));
+    let model = read(&two("")).unwrap();
+    assert_eq!(model.services[0].address, model.services[1].address);
+    let refused = |text: &str| read(text).unwrap_err().to_string();
+    let wanted = "f.toml: service[1].address = \"20.60.16.5\": contoso has the same address; accepted: \
+                  an address that is used once, or by storage accounts in one namespace";
+    assert!(refused(&two("delivery = \"st6\"\n")).starts_with(wanted));
+    let apart = two("").replacen("namespace = \"svc\"", "namespace = \"other\"", 1);
+    assert!(refused(&apart).starts_with(wanted));
+    let wanted = "f.toml: service[1].address = \"52.231.17.4\": service[0].address has the same address; accepted: \
+                  an address that is used once";
+    assert_eq!(refused(&GOOD.replace(CONTOSO, FABRIKAM)), wanted);
+}
+
+#[test]
+fn a_service_without_an_address_gets_one_of_its_real_ones() {
+    let own = |text: &str, name: &str| {
+        let model = read(text).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
+        let service = model.service(name).unwrap();
+        let prefixes = CATALOG.prefixes_in(service.service, &service.location);
+        let holds = |prefix: &&Ipv4Net| prefix.contains(&service.address);
+        assert!(prefixes.iter().any(|prefix| holds(&prefix)));
+        service.address
+    };
+    let without = GOOD.replace("address = \"20.60.16.5\"\n", "");
+    let address = own(&without, "contoso");
+    let other =
+        "[[service]]\nname = \"other\"\nservice = \"Microsoft.Storage\"\nnamespace = \"svc\"\n";
+    let first = without.replacen("[[service]]", &format!("{other}[[service]]"), 1);
+    assert_eq!(own(&first, "contoso"), address, "another one is before it");
+    assert_ne!(own(&first, "other"), address);
+    let taken = format!("{without}{other}address = \"{address}\"\n");
+    assert_eq!(own(&taken, "other"), address, "what is said comes first");
+    assert_ne!(own(&taken, "contoso"), address);
+    let network = Ipv4Net::new(address, 24).unwrap().trunc();
+    let inside = without.replace(
+        "addressPrefixes = [\"10.0.0.0/16\"]",
+        &format!("addressPrefixes = [\"10.0.0.0/16\", \"{network}\"]"),
     );
+    assert_ne!(own(&inside, "contoso"), address, "a network has it");
+    let nowhere = without.replace(
+        "service = \"Microsoft.Storage\"\n",
+        "service = \"Microsoft.Storage\"\nlocation = \"chinaeast\"\n",
+    );
+    let error = read(&nowhere).unwrap_err().to_string();
+    assert!(error.contains("service[0].service") && error.contains("has no prefixes"));
 }
