@@ -8,12 +8,11 @@
 )]
 
 use postern_tests::{
-    Fabric, Netns, Output, SQL, STORAGE, TempDir, VM0, World, privileged, run, until,
+    Fabric, Netns, Output, SQL, STORAGE, Server, VM0, World, postgresql, privileged, run, until,
 };
 use serde_json::Value;
-use std::os::unix::fs::chown;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -95,16 +94,6 @@ fn file(rules: &str) -> String {
     parts.join("[[service]]")
 }
 
-/// A server that ends with the case.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// A fabric with a TLS server behind its storage account.
 struct Scene {
     fabric: Fabric,
@@ -125,13 +114,11 @@ impl Scene {
         let script = fabric.dir().write("server.py", SERVER);
         let mut command = fabric.namespace("back").command("python3");
         command.arg(script).args([cert, key, BIG.to_string()]);
-        let server = Server(
-            command
-                .stdout(Stdio::null())
-                .spawn()
-                .expect("start python3"),
+        let (log, at) = (
+            dir.join("server.log"),
+            SocketAddr::from(([127, 0, 0, 1], 8443)),
         );
-        listening(fabric.namespace("back"), 8443);
+        let server = Server::start(command, log, fabric.namespace("back"), at);
         fabric.run();
         Self {
             fabric,
@@ -157,15 +144,6 @@ impl Scene {
         let log = self.fabric.json(&["service", "log", service]);
         log.as_array().expect("a list of calls").clone()
     }
-}
-
-/// Waits until something listens.
-fn listening(namespace: &Netns, port: u16) {
-    let wanted = format!(":{port} ");
-    until("a server listens", PATIENCE, || {
-        let sockets = run(namespace.command("ss").args(["-ltnH"]));
-        sockets.stdout.contains(&wanted)
-    });
 }
 
 #[test]
@@ -302,69 +280,14 @@ fn a_long_transfer_takes_no_more_memory_than_a_short_one() {
     assert!(after < before + SLACK, "{before} before, {after} after");
 }
 
-/// A PostgreSQL server of the case's own.
-struct Postgres {
-    _server: Server,
-    _dir: TempDir,
-}
-
-impl Postgres {
-    /// Starts one in a namespace; `None` if there is none on this machine.
-    fn start(namespace: &Netns) -> Option<Self> {
-        let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
-        let bin = versions.flatten().next()?.path().join("bin");
-        let dir = TempDir::create();
-        let id = |what: &str| {
-            run(Command::new("id").args([what, "postgres"]))
-                .stdout
-                .trim()
-                .parse()
-                .ok()
-        };
-        chown(dir.path(), id("-u"), id("-g")).expect("hand over the directory");
-        let data = dir.path().join("data");
-        let as_owner = |program: &Path| {
-            let mut command = namespace.command("runuser");
-            command
-                .args(["-u", "postgres", "--"])
-                .arg(program)
-                .arg("-D")
-                .arg(&data);
-            command.current_dir(dir.path()).stdout(Stdio::null());
-            command
-        };
-        let _ = run(as_owner(&bin.join("initdb")).args(["-A", "trust", "-N"])).expect_success();
-        let mut command = as_owner(&bin.join("postgres"));
-        command.arg("-k").arg(dir.path()).args(["-c", "fsync=off"]);
-        command.args(["-c", "listen_addresses=127.0.0.1", "-c", "port=5432"]);
-        let server = Server(
-            command
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("start postgres"),
-        );
-        listening(namespace, 5432);
-        Some(Self {
-            _server: server,
-            _dir: dir,
-        })
-    }
-}
-
 #[test]
 fn psql_gets_in_from_one_subnet_and_a_fatal_error_from_the_other() {
     if !privileged() {
         return;
     }
     let mut fabric = Fabric::prepare(&file(RULES));
-    let Some(_postgres) = Postgres::start(fabric.namespace("back")) else {
-        assert!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "needs PostgreSQL"
-        );
-        eprintln!("\nSKIP psql: needs PostgreSQL (Debian: postgresql)");
-        return;
-    };
+    let server = SocketAddr::from(([127, 0, 0, 1], 5432));
+    let _database = postgresql(fabric.namespace("back"), fabric.dir(), server);
     fabric.run();
     let psql = |from: &str, ssl: &str| {
         let target = format!(

@@ -61,7 +61,7 @@ fn storage(head: &str, subnet2: &str) -> String {
     let file = with_service(&file, "contoso", RULES, FRONT);
     format!(
         "{file}\n[[service]]\nname = \"fabrikam\"\nservice = \"{SERVICE}\"\n\
-         address = \"20.60.16.6\"\nnamespace = \"svc\"\n{FRONT}"
+         address = \"{STORAGE}\"\nnamespace = \"svc\"\n{FRONT}"
     )
 }
 
