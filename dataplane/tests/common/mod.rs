@@ -9,6 +9,7 @@
 
 pub mod nat;
 pub mod packets;
+pub mod tunnel;
 pub mod world;
 
 use packets::{assert_checksums, completed};
