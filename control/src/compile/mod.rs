@@ -196,10 +196,13 @@ impl<'m> Compiler<'m, '_> {
 
     /// Numbers the shared sources: NAT gateways in their order, then the default outbound one.
     fn sources(&mut self) -> Result<(), CompileError> {
+        let settings = &self.model.settings;
         let gateways = self.model.nat_gateways.iter().map(|gateway| SharedSource {
             addresses: gateway.addresses.clone(),
             tcp_idle: gateway.idle_timeout_minutes.map(minutes),
             resets_unknown: true,
+            max_flows_per_destination: Some(settings.nat_gateway_flows_per_destination),
+            max_flows: Some(settings.nat_gateway_flows),
             ..SharedSource::default()
         });
         let default = self.model.default_outbound.map(|address| SharedSource {
@@ -212,8 +215,8 @@ impl<'m> Compiler<'m, '_> {
             let shared = shared.map(|&at| (at, PublicAddress::Shared(id)));
             self.snapshot.publics.extend(shared);
             self.snapshot.sources.push(SharedSource {
-                icmp: self.model.settings.shared_snat_icmp,
-                fragments: self.model.settings.shared_snat_fragments,
+                icmp: settings.shared_snat_icmp,
+                fragments: settings.shared_snat_fragments,
                 ..source
             });
         }

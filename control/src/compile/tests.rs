@@ -12,6 +12,7 @@ const NETWORK: &str = r#"
 location = "koreacentral"
 [settings]
 sharedSnatIcmp = true
+natGatewayFlows = 900
 [timers]
 udpIdle = "9s"
 [internet]
@@ -277,8 +278,11 @@ fn the_gateway_comes_before_the_own_address_and_that_before_the_default() {
     assert!(shared.icmp && !shared.fragments);
     assert_eq!(shared.tcp_idle, Some(std::time::Duration::from_secs(600)));
     assert!(shared.resets_unknown);
+    let limits = |shared: &SharedSource| (shared.max_flows_per_destination, shared.max_flows);
+    assert_eq!(limits(shared), (Some(50_000), Some(900)));
     let outbound = compiled.snapshot.source(default).unwrap();
     assert!(outbound.tcp_idle.is_none() && !outbound.resets_unknown);
+    assert_eq!(limits(outbound), (None, None));
     let publics = &compiled.snapshot.publics;
     assert_eq!(publics.len(), 5);
     assert_eq!(publics[&ip("65.52.1.2")], PublicAddress::Shared(gateway));

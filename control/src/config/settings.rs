@@ -17,6 +17,8 @@ const SETTINGS_KEYS: &[&str] = &[
     "sameRegionPublicSourceHidden",
     "crossTenantRules",
     "maxFlowsPerNic",
+    "natGatewayFlowsPerDestination",
+    "natGatewayFlows",
     "maxFlows",
 ];
 
@@ -34,6 +36,9 @@ const TIMER_KEYS: &[&str] = &[
 
 /// The most flows that a NIC opens, and the most that are opened to it (reference section 4.3).
 const MOST_NIC_FLOWS: u32 = 500_000;
+
+/// The ports that one public address has for a destination; Azure uses fewer (reference section 9).
+const MOST_DESTINATION_FLOWS: u32 = 64_512;
 
 /// The most flows that a table can be asked to hold.
 const MOST_FLOWS: u32 = 1 << 26;
@@ -70,6 +75,13 @@ pub(super) fn settings(root: &Section<'_>) -> Settings {
     }
     if let Some(flows) = section.number("maxFlowsPerNic", 1, MOST_NIC_FLOWS) {
         settings.max_nic_flows = flows;
+    }
+    if let Some(flows) = section.number("natGatewayFlowsPerDestination", 1, MOST_DESTINATION_FLOWS)
+    {
+        settings.nat_gateway_flows_per_destination = flows;
+    }
+    if let Some(flows) = section.number("natGatewayFlows", 1, MOST_FLOWS) {
+        settings.nat_gateway_flows = flows;
     }
     if let Some(flows) = section.number("maxFlows", 1, MOST_FLOWS) {
         settings.max_flows = flows;

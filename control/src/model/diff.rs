@@ -245,6 +245,11 @@ fn settings(model: &Model) -> Item {
         ),
         ("crossTenantRules", settings.cross_tenant_rules.to_string()),
         ("maxFlowsPerNic", settings.max_nic_flows.to_string()),
+        (
+            "natGatewayFlowsPerDestination",
+            settings.nat_gateway_flows_per_destination.to_string(),
+        ),
+        ("natGatewayFlows", settings.nat_gateway_flows.to_string()),
         ("maxFlows", settings.max_flows.to_string()),
     ];
     Item {

@@ -112,6 +112,10 @@ pub struct Settings {
     pub cross_tenant_rules: CrossTenant,
     /// The most flows that a NIC opens at a time, and the most that are opened to it.
     pub max_nic_flows: u32,
+    /// The most flows at a time of one address of a NAT gateway to one destination.
+    pub nat_gateway_flows_per_destination: u32,
+    /// The most flows of a NAT gateway at a time.
+    pub nat_gateway_flows: u32,
     /// The most flows at a time.
     pub max_flows: u32,
 }
@@ -129,6 +133,8 @@ impl Default for Settings {
             cross_tenant_rules: CrossTenant::default(),
             learned_default_removes_none: false,
             max_nic_flows: 500_000,
+            nat_gateway_flows_per_destination: 50_000,
+            nat_gateway_flows: 2_000_000,
             max_flows: 1_048_576,
         }
     }

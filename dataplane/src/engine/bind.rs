@@ -1,10 +1,11 @@
 //! The source that a new flow gets: its own, the NIC's public address, or a leased port.
 
 use super::evaluate::{Path, Source};
+use super::miss::tuple_of;
 use super::{Context, Dropped, Engine};
 use crate::flow::{FlowKey, Pair};
-use crate::policy::PortKind;
-use crate::snat::Lease;
+use crate::policy::{PortKind, SourceId};
+use crate::snat::{Lease, Way};
 use crate::stats::DropReason;
 use crate::wire::{ICMP, TCP, UDP};
 use rand::RngExt;
@@ -52,13 +53,30 @@ impl Engine {
             Source::OneToOne(address) => return Ok((None, address, key.source_port())),
             Source::Shared(id) => id,
         };
-        let exhausted = context.dropped(DropReason::SnatExhausted);
+        let lease = self
+            .lease(id, key, path, earlier)
+            .ok_or(context.dropped(DropReason::SnatExhausted))?;
+        let (address, port) = (lease.address(), lease.port());
+        Ok((Some(lease), address, port))
+    }
+
+    /// Leases a port of a shared source, of the first address that has one for the destination,
+    /// unless the source carries as many flows as it may.
+    fn lease(
+        &mut self,
+        id: SourceId,
+        key: FlowKey,
+        path: &Path,
+        earlier: Option<Binding>,
+    ) -> Option<Lease> {
         let snapshot = self.snapshot.clone();
-        let addresses = snapshot
-            .source(id)
-            .map(|source| &*source.addresses)
-            .unwrap_or_default();
-        let flows = &self.flows;
+        let source = snapshot.source(id)?;
+        let addresses = &*source.addresses;
+        if let Some(most) = source.max_flows
+            && self.pools.are_full(addresses, most)
+        {
+            return None;
+        }
         // All flows of one sender get the same address while it has ports (RFC 4787 REQ-2).
         let count = addresses.len().max(1);
         let first = earlier
@@ -68,23 +86,30 @@ impl Engine {
                     .position(|&address| address == binding.address)
             })
             .unwrap_or(u32::from(key.source()) as usize % count);
-        for &address in addresses.iter().cycle().skip(first).take(count) {
-            let preferred = earlier
-                .filter(|binding| binding.address == address)
-                .map(|binding| binding.port);
-            let is_free = |port| {
-                let sent = key.translated(address, port, path.destination);
-                flows.find(sent.reply(path.egress)).is_none()
-            };
-            let lease =
+        let flows = &self.flows;
+        addresses
+            .iter()
+            .cycle()
+            .skip(first)
+            .take(count)
+            .find_map(|&address| {
+                let way = Way {
+                    address,
+                    protocol: key.protocol(),
+                    destination: key.destination(),
+                    destination_port: tuple_of(key).destination_port,
+                };
+                let most = source.max_flows_per_destination;
+                let preferred = earlier
+                    .filter(|binding| binding.address == address)
+                    .map(|binding| binding.port);
+                let is_free = |port| {
+                    let sent = key.translated(address, port, path.destination);
+                    flows.find(sent.reply(path.egress)).is_none()
+                };
                 self.pools
-                    .lease(&mut self.rng, address, key.protocol(), preferred, is_free);
-            if let Some(lease) = lease {
-                let port = lease.port();
-                return Ok((Some(lease), address, port));
-            }
-        }
-        Err(exhausted)
+                    .lease(&mut self.rng, way, most, preferred, is_free)
+            })
     }
 
     /// Returns the source port of a flow that keeps its source address: its own, or where another

@@ -94,6 +94,12 @@ pub struct SharedSource {
     /// Whether a TCP segment that belongs to no flow is answered with a reset, from either side: so
     /// a NAT gateway tells both ends that a connection which went idle is over. Others are silent.
     pub resets_unknown: bool,
+    /// The most flows of one address to one destination: address, port and protocol. A flow whose
+    /// port still rests counts. None leaves it to the ports that an address has.
+    pub max_flows_per_destination: Option<u32>,
+    /// The most flows of all addresses together, those that rest included. Flows beyond a limit
+    /// that a new policy lowers live on; there are no new ones until enough have ended.
+    pub max_flows: Option<u32>,
 }
 
 /// Where a service address lives.

@@ -5,6 +5,10 @@
 //! preferred, at random (RFC 6056); when there is none, ports in use are tried at random against
 //! the flow table. Each flow holds a [`Lease`] for as long as its record lives, which includes the
 //! rest after its end, so that a port cannot meet late segments of another's connection.
+//!
+//! A source may limit how many flows it carries, to one destination and in all. What is counted is
+//! leases, so a port at rest counts as used: it serves its destination as little as a live one. All
+//! sources are counted, limited or not, so that a policy that sets a limit finds true numbers.
 
 mod pool;
 
@@ -12,15 +16,29 @@ use crate::wire::{ICMP, TCP, UDP};
 use pool::PortPool;
 use rand::rngs::StdRng;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::Ipv4Addr;
 
+/// What flows must have in common to need different ports: a public address, and what it talks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Way {
+    /// The public address.
+    pub address: Ipv4Addr,
+    /// IANA protocol number.
+    pub protocol: u8,
+    /// The destination's address, as the sender knows it.
+    pub destination: Ipv4Addr,
+    /// The destination's port; 0 for ICMP.
+    pub destination_port: u16,
+}
+
 /// A port of a public address, held by one flow. It is not `Clone`: whoever takes it out of a flow
-/// gives it to [`Pools::release`].
+/// gives it to [`Pools::release`]. It knows its destination, so that it is given back to the number
+/// that it was taken from.
 #[must_use = "a lease that is not released is lost to its pool"]
 #[derive(Debug, PartialEq, Eq)]
 pub struct Lease {
-    address: Ipv4Addr,
-    protocol: u8,
+    way: Way,
     port: u16,
 }
 
@@ -28,7 +46,7 @@ impl Lease {
     /// Returns the public address.
     #[must_use]
     pub fn address(&self) -> Ipv4Addr {
-        self.address
+        self.way.address
     }
 
     /// Returns the public port; the identifier for ICMP echo.
@@ -56,6 +74,8 @@ struct AddressPool {
     tcp: PortPool,
     udp: PortPool,
     icmp: PortPool,
+    /// Leases of all protocols and destinations.
+    leases: u32,
 }
 
 impl AddressPool {
@@ -73,45 +93,70 @@ impl AddressPool {
 #[derive(Debug, Default)]
 pub struct Pools {
     pools: HashMap<Ipv4Addr, AddressPool>,
+    /// Leases by way. An entry goes with its last lease, so that there are never more than leases.
+    ways: HashMap<Way, u32>,
+    /// Leases of all addresses.
+    leases: u32,
 }
 
 impl Pools {
-    /// Leases a port of `address`: the preferred one if it can be had, else any. `is_free` says
-    /// whether the flow table has room for the reply tuple of a port.
+    /// Leases a port for `way` unless it has `most` leases: the preferred port if it can be had,
+    /// else any. `is_free` says whether the flow table has room for the reply tuple of a port.
     pub fn lease(
         &mut self,
         rng: &mut StdRng,
-        address: Ipv4Addr,
-        protocol: u8,
+        way: Way,
+        most: Option<u32>,
         preferred: Option<u16>,
         is_free: impl Fn(u16) -> bool,
     ) -> Option<Lease> {
-        let ports = self.pools.entry(address).or_default().ports(protocol)?;
+        let count = self.ways.entry(way);
+        if let (Entry::Occupied(count), Some(most)) = (&count, most)
+            && *count.get() >= most
+        {
+            return None;
+        }
+        let pool = self.pools.entry(way.address).or_default();
+        let ports = pool.ports(way.protocol)?;
         let port = match preferred.filter(|&port| is_free(port)) {
             Some(port) => port,
             None => ports.choose(rng, is_free)?,
         };
         ports.hold(port);
-        Some(Lease {
-            address,
-            protocol,
-            port,
-        })
+        pool.leases += 1;
+        self.leases += 1;
+        *count.or_default() += 1;
+        Some(Lease { way, port })
+    }
+
+    /// Returns whether these addresses have `most` leases together.
+    #[must_use]
+    pub fn are_full(&self, addresses: &[Ipv4Addr], most: u32) -> bool {
+        // Where all addresses that there are have fewer, which is nearly always, none is looked up.
+        self.leases >= most
+            && addresses
+                .iter()
+                .filter_map(|address| self.pools.get(address))
+                .map(|pool| pool.leases)
+                .sum::<u32>()
+                >= most
     }
 
     /// Takes a lease back.
     pub fn release(&mut self, lease: Lease) {
-        let Lease {
-            address,
-            protocol,
-            port,
-        } = lease;
-        if let Some(ports) = self
-            .pools
-            .get_mut(&address)
-            .and_then(|pool| pool.ports(protocol))
+        let Lease { way, port } = lease;
+        if let Some(pool) = self.pools.get_mut(&way.address)
+            && let Some(ports) = pool.ports(way.protocol)
         {
             ports.give_back(port);
+            pool.leases = pool.leases.saturating_sub(1);
+        }
+        self.leases = self.leases.saturating_sub(1);
+        if let Entry::Occupied(mut count) = self.ways.entry(way) {
+            match count.get() {
+                0 | 1 => _ = count.remove(),
+                _ => *count.get_mut() -= 1,
+            }
         }
     }
 
@@ -130,5 +175,73 @@ impl Pools {
             .collect();
         views.sort_by_key(|view| view.address);
         views
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    const ADDRESS: Ipv4Addr = Ipv4Addr::new(65, 52, 1, 1);
+
+    fn way(last: u8) -> Way {
+        Way {
+            address: ADDRESS,
+            protocol: UDP,
+            destination: Ipv4Addr::new(8, 8, 8, last),
+            destination_port: 53,
+        }
+    }
+
+    #[test]
+    fn numbers_vanish_with_the_last_lease() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut pools = Pools::default();
+        let mut lease =
+            |pools: &mut Pools, last| pools.lease(&mut rng, way(last), Some(2), None, |_| true);
+        let held: Vec<Lease> = [1, 1, 2]
+            .into_iter()
+            .map(|last| lease(&mut pools, last).unwrap())
+            .collect();
+        assert_eq!(lease(&mut pools, 1), None, "the way is full");
+        assert_eq!(pools.ways, HashMap::from([(way(1), 2), (way(2), 1)]));
+        assert!(pools.are_full(&[ADDRESS], 3) && !pools.are_full(&[ADDRESS], 4));
+        for lease in held {
+            pools.release(lease);
+        }
+        assert_eq!((pools.ways.len(), pools.leases), (0, 0));
+        assert!(!pools.are_full(&[ADDRESS], 1));
+    }
+
+    #[test]
+    fn what_gets_no_port_is_not_counted() {
+        let mut rng = StdRng::seed_from_u64(2);
+        let mut pools = Pools::default();
+        assert_eq!(pools.lease(&mut rng, way(1), None, None, |_| false), None);
+        let esp = Way {
+            protocol: 50,
+            ..way(1)
+        };
+        assert_eq!(pools.lease(&mut rng, esp, None, None, |_| true), None);
+        assert_eq!((pools.ways.len(), pools.leases), (0, 0));
+    }
+
+    #[test]
+    fn addresses_of_another_source_are_not_added() {
+        let mut rng = StdRng::seed_from_u64(3);
+        let mut pools = Pools::default();
+        let held: Vec<Lease> = (0..3)
+            .map(|last| {
+                pools
+                    .lease(&mut rng, way(last), None, None, |_| true)
+                    .unwrap()
+            })
+            .collect();
+        assert!(!pools.are_full(&[Ipv4Addr::new(65, 52, 1, 2)], 1));
+        assert!(pools.are_full(&[ADDRESS, Ipv4Addr::new(65, 52, 1, 2)], 3));
+        for lease in held {
+            pools.release(lease);
+        }
     }
 }

@@ -183,13 +183,16 @@ fn an_empty_file_is_an_empty_model() {
 fn settings_and_timers_are_read() {
     let model = read(
         "[settings]\ncloseMode = \"silent\"\nreevaluateOnChange = true\nsharedSnatIcmp = true\n\
-         sharedSnatFragments = true\nmaxFlows = 1000\n[timers]\ntcpIdle = \"1h\"\ntombstone = \"500ms\"\n",
+         sharedSnatFragments = true\nmaxFlows = 1000\n\
+         natGatewayFlowsPerDestination = 10\nnatGatewayFlows = 20\n[timers]\ntcpIdle = \"1h\"\ntombstone = \"500ms\"\n",
     )
     .unwrap();
     assert_eq!(model.settings.close_mode, CloseMode::Silent);
     assert!(model.settings.reevaluate_on_change);
     assert!(model.settings.shared_snat_icmp && model.settings.shared_snat_fragments);
     assert_eq!(model.settings.max_flows, 1000);
+    assert_eq!(model.settings.nat_gateway_flows_per_destination, 10);
+    assert_eq!(model.settings.nat_gateway_flows, 20);
     assert_eq!(model.timers.tcp_idle, Duration::from_secs(3600));
     assert_eq!(model.timers.tombstone, Duration::from_millis(500));
     assert_eq!(model.timers.udp_idle, Duration::from_secs(240));

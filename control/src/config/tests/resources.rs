@@ -181,6 +181,22 @@ fn a_nat_gateway_may_say_how_long_tcp_idles() {
 }
 
 #[test]
+fn limits_of_nat_gateways_stay_in_range() {
+    for (key, most) in [
+        ("natGatewayFlowsPerDestination", 64_512),
+        ("natGatewayFlows", 1 << 26),
+    ] {
+        let with = |value: u32| read(&format!("[settings]\n{key} = {value}\n"));
+        assert!(with(1).is_ok() && with(most).is_ok(), "{key}");
+        for value in [0, most + 1] {
+            let error = with(value).unwrap_err().to_string();
+            let wanted = format!("settings.{key} = {value}: out of range; accepted: 1 to {most}");
+            assert!(error.ends_with(&wanted), "{error}");
+        }
+    }
+}
+
+#[test]
 fn an_endpoint_needs_prefixes_in_its_regions() {
     let lines = refusals(
         "name = \"VNet1\"",
