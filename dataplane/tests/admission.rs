@@ -202,6 +202,32 @@ fn rules_act_on_new_connections_unless_told_otherwise() {
     }
 }
 
+/// A path that changes is a reset, whatever the rules say of the new one: the resource is asked again
+/// by what comes next.
+#[test]
+fn a_switched_endpoint_resets_also_where_rules_act_on_live_flows() {
+    let set = |epoch, services: &[ServiceId], account| {
+        let mut snapshot = with(epoch, services, account);
+        snapshot.settings.reevaluate_on_change = true;
+        snapshot
+    };
+    let by_subnet = || account(&[subnet(1, 1)], None, Refusal::Reset);
+    let by_address = || account(&[], Some(INSTANCE), Refusal::Reset);
+    let on: &[ServiceId] = &[STORAGE];
+    for (before, after, account) in [
+        (&[][..], on, by_address as fn() -> Resource),
+        (on, &[], by_subnet),
+    ] {
+        let mut rig = Rig::new(set(1, before, account()));
+        rig.forward(VM0, &syn("10.0.1.4:5000"), SVC);
+        let report = rig.apply(set(2, after, account()));
+        assert_eq!((report.closed, report.denied), (1, 0), "{before:?}");
+        let to: Vec<_> = rig.made().iter().map(|made| made.port).collect();
+        assert_eq!(to.len(), 2, "{before:?}: {to:?}");
+        rig.drop(VM0, &syn("10.0.1.4:5001"), DropReason::ServiceDenied);
+    }
+}
+
 #[test]
 fn a_front_gets_everyone() {
     let fronted = Resource {

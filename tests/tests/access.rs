@@ -44,7 +44,7 @@ const ON: &str = "serviceEndpoints = [\"Microsoft.Storage\"]\n";
 
 /// Three subnets in Korea Central and one in Japan East, a NIC in each, and accounts of storage.
 struct World {
-    settings: &'static str,
+    settings: String,
     /// What each of the subnets 1, 2 and 3 says beside its name and its prefix; without one, neither
     /// it nor its NIC is there.
     subnets: [Option<String>; 3],
@@ -60,7 +60,7 @@ struct World {
 impl Default for World {
     fn default() -> Self {
         Self {
-            settings: "",
+            settings: String::new(),
             subnets: [
                 Some(ON.to_owned()),
                 Some(ON.to_owned()),
@@ -263,8 +263,17 @@ fn t18_an_address_rule_stops_matching_when_the_endpoint_is_on() {
     if !privileged() {
         return;
     }
+    // A switched endpoint resets, also where rules act on live connections.
+    for reevaluates in ["", "reevaluateOnChange = true\n"] {
+        t18_with(&format!(
+            "sameRegionPublicSourceHidden = false\n{reevaluates}"
+        ));
+    }
+}
+
+fn t18_with(settings: &str) {
     let mut world = World {
-        settings: "sameRegionPublicSourceHidden = false",
+        settings: settings.to_owned(),
         holder: "n3",
         contoso: deny_but(&[], &[PIP]),
         ..World::default()
@@ -283,7 +292,9 @@ fn t18_an_address_rule_stops_matching_when_the_endpoint_is_on() {
     fabric.apply(&world.toml());
     assert_eq!(source(&fabric, "n3", STORAGE), N3);
     // Back on the public path the other rule decides again.
+    let mut live = connect(&fabric, "n3", STORAGE);
     fabric.endpoint("disable", "subnet3", "Microsoft.Storage");
+    assert_eq!(live.wait_end(CUT), End::Reset);
     assert_eq!(source(&fabric, "n3", STORAGE), PIP);
     world.subnets[2] = Some(String::new());
     world.contoso = deny_but(&["subnet3"], &[]);
@@ -468,7 +479,7 @@ fn edits_of_rules_act_on_live_connections_where_the_switch_says_so() {
     }
     for (settings, survives) in [("", true), ("reevaluateOnChange = true", false)] {
         let with = |rules: String| World {
-            settings,
+            settings: settings.to_owned(),
             contoso: rules,
             ..World::default()
         };

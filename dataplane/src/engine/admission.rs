@@ -77,7 +77,7 @@ pub(super) fn ask(
 }
 
 /// Returns why a flow that a resource refused may not begin.
-pub(super) fn denied(by: DeniedBy, port: PortId, direction: Direction) -> Denied {
+fn denied(by: DeniedBy, port: PortId, direction: Direction) -> Denied {
     Denied {
         reason: match by {
             DeniedBy::EndpointPolicy => DropReason::EndpointPolicyDenied,

@@ -6,7 +6,10 @@
 //! | the same, but the flow's public address is no longer ours | close | rebind |
 //! | another route, service, kind of source or delivery | close | rebind |
 //! | no way there at all | close | rebind |
-//! | an NSG or a resource denies it, and they are asked again | deny | deny |
+//! | an NSG denies it, and NSGs are asked again | deny | deny |
+//!
+//! What is kept can still be refused by the resource at its end, where that is asked again; what goes
+//! another way is closed all the same, and asks when it comes anew.
 //!
 //! Two kinds of public source count as the same: a live flow keeps its address and port when its
 //! NIC gets another public source (reference section 9: new flows only).
@@ -39,11 +42,7 @@ pub fn reconcile(
 ) -> Outcome {
     let same = match fresh {
         Err(Denied {
-            reason:
-                DropReason::NsgDeniedIn
-                | DropReason::NsgDeniedOut
-                | DropReason::ServiceDenied
-                | DropReason::EndpointPolicyDenied,
+            reason: DropReason::NsgDeniedIn | DropReason::NsgDeniedOut,
             ..
         }) => {
             return Outcome::Deny;

@@ -1,11 +1,11 @@
 //! Policy changes and expiry: what happens to flows without a packet.
 
-use super::evaluate::{Denied, NsgMode, Path, Request};
+use super::evaluate::{NsgMode, Path, Request};
 use super::miss::{idle_timeout, tuple_of};
 use super::reconcile::{Outcome, reconcile};
 use super::{Engine, admission, make};
 use crate::flow::{Life, Pair, PairId, Side, SourceKind};
-use crate::policy::{CloseMode, Epoch, PortId, Ruling, Snapshot};
+use crate::policy::{CloseMode, Epoch, PortId, Snapshot};
 use crate::time::Now;
 use core::time::Duration;
 use std::sync::Arc;
@@ -151,14 +151,16 @@ impl Engine {
                 false => NsgMode::Ignore,
             },
         }
-        .evaluate()
-        .and_then(|path| self.readmit(path, pair));
+        .evaluate();
         let is_public_ours = pair
             .why
             .public
             .is_none_or(|address| snapshot.publics.contains_key(&address));
         let is_tcp = pair.tcp.is_some();
-        let outcome = reconcile(&pair.why, is_tcp, &fresh, is_public_ours);
+        let outcome = match (reconcile(&pair.why, is_tcp, &fresh, is_public_ours), &fresh) {
+            (Outcome::Keep, Ok(path)) if self.is_refused_now(path, pair) => Outcome::Deny,
+            (outcome, _) => outcome,
+        };
         let is_over = pair.tcp.as_ref().is_some_and(|tcp| tcp.may_reopen());
         if !is_over {
             self.count_outcome(outcome);
@@ -186,22 +188,17 @@ impl Engine {
         outcome == Outcome::Keep
     }
 
-    /// Asks the resource at the end of `path` again, where rule edits act on live flows.
-    fn readmit(&self, path: Path, pair: &Pair) -> Result<Path, Denied> {
+    /// Asks the resource at the end of a flow that could go on again, where rule edits act on live
+    /// flows. One whose path has changed is not asked about: its source is about to be another.
+    fn is_refused_now(&self, path: &Path, pair: &Pair) -> bool {
         let snapshot = &self.snapshot;
         if !snapshot.settings.reevaluate_on_change {
-            return Ok(path);
+            return false;
         }
         let key = pair.key(Side::Initiator);
         let source = pair.why.public.unwrap_or(key.source());
-        match admission::ask(snapshot, key.port(), &path, source, key.protocol()) {
-            Some((_, _, Ruling::Deny(by))) => Err(admission::denied(
-                by,
-                key.port(),
-                self.direction(key.port()),
-            )),
-            _ => Ok(path),
-        }
+        let asked = admission::ask(snapshot, key.port(), path, source, key.protocol());
+        asked.is_some_and(|(_, _, ruling)| !ruling.is_allowed())
     }
 
     /// Gives a kept pair the idle time that its network has now.

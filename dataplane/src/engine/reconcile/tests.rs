@@ -109,7 +109,7 @@ fn specified(why: &Why, is_tcp: bool, fresh: &Result<Path, Denied>, ours: bool) 
         Outcome::Rebind
     };
     match fresh {
-        Err(denied) if denied.reason.name().contains("_denied") => Outcome::Deny,
+        Err(denied) if denied.reason.name().starts_with("nsg_denied") => Outcome::Deny,
         Err(denied) if denied.reason == DropReason::NotTranslatable => {
             // The way is the Internet's, only a new flow would not be translated.
             if why.route == RouteKind::Internet && why.source != SourceKind::Private && ours {
