@@ -10,12 +10,13 @@
 )]
 
 use postern_tests::{
-    Connection, End, Fabric, INTERNET, PUBLIC_DEFAULT, STORAGE, TcpServer, at, privileged,
+    Connection, End, Fabric, INTERNET, PUBLIC_DEFAULT, STORAGE, TcpServer, UdpServer, at,
+    privileged,
 };
 use rustix::process::Signal;
 use std::fmt::Write as _;
 use std::io::ErrorKind;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 /// The public address of the reference's example, which one NIC after the other has.
@@ -447,6 +448,66 @@ fn a_refusal_is_a_reset_an_error_or_nothing() {
         "nothing of the others came through"
     );
     assert_eq!(fabric.leases(), 0, "refused connections hold no port");
+}
+
+/// Sends one datagram to the account, and returns what comes back of it.
+fn datagram(fabric: &Fabric, from: &str) -> std::io::Result<usize> {
+    fabric.namespace(from).enter(|| {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.connect(at(STORAGE, 443))?;
+        socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+        socket.send(b"?")?;
+        socket.recv(&mut [0; 64])
+    })
+}
+
+#[test]
+fn datagrams_never_ride_an_endpoint_and_are_refused_by_an_error() {
+    if !privileged() {
+        return;
+    }
+    let mut fabric = Fabric::start(&refusing("reset").toml());
+    let _storage = server(&fabric, STORAGE);
+    let _udp = UdpServer::start(fabric.namespace("svc"), at(STORAGE, 443));
+    assert_eq!(source(&fabric, "n1", STORAGE), N1);
+    for (refusal, kind) in [
+        ("reset", ErrorKind::ConnectionRefused),
+        ("prohibited", ErrorKind::HostUnreachable),
+    ] {
+        fabric.apply(&refusing(refusal).toml());
+        // The rule for its subnet is of no use to subnet1 here.
+        for from in ["n1", "n3"] {
+            let before = fabric.drops_of("service_denied");
+            assert_eq!(datagram(&fabric, from).unwrap_err().kind(), kind, "{from}");
+            assert_eq!(fabric.drops_of("service_denied"), before + 1);
+        }
+    }
+    fabric.apply(&World::default().toml());
+    assert!(datagram(&fabric, "n1").unwrap() > 0, "it had no answer");
+}
+
+#[test]
+fn a_policy_acts_on_live_connections_where_the_switch_says_so() {
+    if !privileged() {
+        return;
+    }
+    let world = |list: &str| World {
+        settings: "reevaluateOnChange = true".to_owned(),
+        subnets: [Some(format!("{ON}{list}")), Some(ON.to_owned()), None],
+        accounts: true,
+        tail: policy(false),
+        ..World::default()
+    };
+    let mut fabric = Fabric::start(&world("").toml());
+    let _servers = [STORAGE, STORAGE2].map(|address| server(&fabric, address));
+    let mut listed = connect(&fabric, "n1", STORAGE);
+    let mut unlisted = connect(&fabric, "n1", STORAGE2);
+    let mut sibling = connect(&fabric, "n2", STORAGE2);
+    fabric.apply(&world("serviceEndpointPolicies = [\"sep1\"]\n").toml());
+    listed.expect_alive();
+    sibling.expect_alive();
+    assert_eq!(unlisted.echo().unwrap_err().kind(), ErrorKind::WouldBlock);
+    expect_refused(&fabric, "n1", STORAGE2, "endpoint_policy_denied");
 }
 
 #[test]
