@@ -14,6 +14,7 @@ mod namespaces;
 pub mod nsg;
 mod plan;
 mod read;
+pub mod services;
 mod sweep;
 mod tags;
 #[cfg(test)]

@@ -134,6 +134,8 @@ pub struct ResourceRule {
     pub who: RuleCallers,
     /// What it decides.
     pub access: Access,
+    /// Its priority, in a dialect that orders by it.
+    pub priority: Option<u32>,
     /// Whether it may name a subnet without the endpoint: it matches nothing until it has it.
     pub ignore_missing_endpoint: bool,
 }

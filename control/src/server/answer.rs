@@ -54,6 +54,8 @@ pub(super) fn answer(daemon: &Daemon, request: Request) -> Result<Value, Fault> 
         Request::NsgVerify { nic, flow } => {
             encode(&daemon.with(|fabric| fabric.verify_flow(&nic, &flow))?)
         }
+        Request::ServiceList => encode(&daemon.with(|fabric| fabric.services())),
+        Request::ServiceShow { name } => encode(&daemon.with(|fabric| fabric.service(&name))?),
         Request::ServiceLog { name } => encode(&daemon.with(|fabric| fabric.service_log(&name))?),
         Request::Routes { nic } => daemon.with(|fabric| routes(fabric, &nic)),
         Request::LearnedRoutes => encode(&daemon.with(|fabric| fabric.learned_view())),

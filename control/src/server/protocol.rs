@@ -73,6 +73,13 @@ pub enum Request {
     },
     /// Returns what gateways have learned.
     LearnedRoutes,
+    /// Returns the services.
+    ServiceList,
+    /// Returns a service.
+    ServiceShow {
+        /// The service.
+        name: String,
+    },
     /// Returns the last calls of a service with a front.
     ServiceLog {
         /// The service.
@@ -209,6 +216,10 @@ mod tests {
                 nic: "vm0".to_owned(),
             },
             Request::LearnedRoutes,
+            Request::ServiceList,
+            Request::ServiceShow {
+                name: "contoso".to_owned(),
+            },
             Request::ServiceLog {
                 name: "contoso".to_owned(),
             },

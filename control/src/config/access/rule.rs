@@ -35,6 +35,7 @@ pub(super) fn subnet(
         key: section.key(key),
         who: RuleCallers::Subnet(named),
         access: Access::Allow,
+        priority: None,
         ignore_missing_endpoint: false,
     })
 }
@@ -55,6 +56,7 @@ pub(super) fn address(
         key: section.key(key),
         who: RuleCallers::Addresses(vec![(prefix.network(), prefix.broadcast())]),
         access: Access::Allow,
+        priority: None,
         ignore_missing_endpoint: false,
     })
 }

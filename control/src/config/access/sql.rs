@@ -70,6 +70,7 @@ fn firewall_rule(section: &Section<'_>, name: &str) -> Option<ResourceRule> {
         key: section.key("startIpAddress"),
         who,
         access: Access::Allow,
+        priority: None,
         ignore_missing_endpoint: false,
     })
 }

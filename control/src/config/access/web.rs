@@ -34,6 +34,7 @@ pub(super) fn rules(section: &Section<'_>, loader: &Loader<'_>) -> ResourceRules
         let action = section.choice("action", &ACTIONS, AN_ACTION);
         let mut rule = restriction(section, loader, name.as_deref())?;
         rule.access = action.unwrap_or(Access::Allow);
+        rule.priority = Some(priority);
         Some((priority, rule))
     };
     let mut rules: Vec<_> = sections.iter().filter_map(read).collect();
@@ -85,6 +86,7 @@ fn restriction(
         key: section.key("ipAddress"),
         who,
         access: Access::Allow,
+        priority: None,
         ignore_missing_endpoint: false,
     })
 }
