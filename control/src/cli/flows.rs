@@ -4,7 +4,7 @@ use super::CliError;
 use super::ReadArgs;
 use super::client::Client;
 use super::output::{Format, bytes, print, print_json};
-use crate::fabric::view::{FlowRow, FlowsView};
+use crate::fabric::view::{AdmissionView, FlowRow, FlowsView};
 use crate::server::protocol::Request;
 use clap::Args;
 use std::fmt::Write;
@@ -63,7 +63,13 @@ fn line(flow: &FlowRow) -> String {
     if flow.translated_destination != flow.destination {
         let _ = write!(text, "  to {}", flow.translated_destination);
     }
+    if let Some(identity) = &flow.identity {
+        let _ = write!(text, "  as {} {}", identity.caller, identity.raw_address);
+    }
     let _ = write!(text, "  state {}  rules {}", flow.state, rules(flow));
+    if let Some(admission) = &flow.admission {
+        let _ = write!(text, "  admitted by {}", admitted(admission));
+    }
     let _ = write!(
         text,
         "  out {} frames {}  in {} frames {}  idle {} s",
@@ -74,6 +80,15 @@ fn line(flow: &FlowRow) -> String {
         flow.idle_ms / 1000
     );
     text
+}
+
+/// Returns the network rule that let a flow in, which begins with the resource's name.
+fn admitted(admission: &AdmissionView) -> String {
+    let resource = admission.resource.rsplit('/').next().unwrap_or_default();
+    let default = || format!("{resource}/default");
+    let rule = admission.rule.clone().unwrap_or_else(default);
+    let audited = if admission.audited { " (audited)" } else { "" };
+    format!("{rule}{audited}")
 }
 
 /// Returns the rules in the order in which they are evaluated.
@@ -96,7 +111,7 @@ fn rules(flow: &FlowRow) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fabric::view::{FlowRules, TrafficView};
+    use crate::fabric::view::{FlowRules, IdentityView, TrafficView};
 
     fn flow() -> FlowRow {
         FlowRow {
@@ -115,6 +130,8 @@ mod tests {
                 outbound_subnet: Some("nsg1/AllowInternetOutBound".to_owned()),
                 ..FlowRules::default()
             },
+            admission: None,
+            identity: None,
             epoch: 2,
             age_ms: 12_000,
             idle_ms: 2_500,
@@ -136,6 +153,42 @@ mod tests {
             "tcp 10.0.1.4:50312 -> 20.60.16.5:443  via ServiceEndpoint Microsoft.Storage  \
              source 10.0.1.4:50312 private  state established  \
              rules nsg1/AllowInternetOutBound  out 5 frames 800 B  in 4 frames 4.0 KiB  idle 2 s"
+        );
+    }
+
+    #[test]
+    fn a_flow_to_a_resource_says_who_it_is_and_what_let_it_in() {
+        let admission = |rule: Option<&str>, audited| AdmissionView {
+            resource: "/subscriptions/s/providers/microsoft.storage/storageaccounts/contoso"
+                .to_owned(),
+            rule: rule.map(str::to_owned),
+            audited,
+        };
+        let told = |admission| {
+            line(&FlowRow {
+                admission: Some(admission),
+                identity: Some(IdentityView {
+                    caller: "VNet1/subnet1 10.0.1.4".to_owned(),
+                    raw_address: "fd40:0:2a:7:1a:274:a00:104".to_owned(),
+                    raw_destination: "fd41:1:1a:2a3::143c:1005".to_owned(),
+                }),
+                ..flow()
+            })
+        };
+        let by_rule = told(admission(
+            Some("contoso/virtualNetworkRules/VNet1/subnet1"),
+            false,
+        ));
+        assert!(
+            by_rule.contains("  as VNet1/subnet1 10.0.1.4 fd40:0:2a:7:1a:274:a00:104  state "),
+            "{by_rule}"
+        );
+        let wanted = "  admitted by contoso/virtualNetworkRules/VNet1/subnet1  out ";
+        assert!(by_rule.contains(wanted), "{by_rule}");
+        let by_default = told(admission(None, true));
+        assert!(
+            by_default.contains("  admitted by contoso/default (audited)  out "),
+            "{by_default}"
         );
     }
 

@@ -1,5 +1,6 @@
 //! What the running state answers when asked.
 
+use super::callers::{Callers, admission};
 use super::nsg::{EffectiveNsgs, NsgView, effective, views};
 use super::tags::file_view;
 use super::view::{
@@ -142,10 +143,11 @@ impl Fabric<LinuxHost> {
             (flows, engine.flow_count() as u64)
         };
         let (flows, count) = self.host.worker().query(look)?;
+        let callers = self.callers();
         let value = flows
             .iter()
             .take(limit)
-            .map(|flow| flow_row(flow, &self.names))
+            .map(|flow| flow_row(flow, &self.names, &callers))
             .collect();
         Ok(FlowsView {
             value,
@@ -302,7 +304,7 @@ const UDP: u8 = 17;
 const ESP: u8 = 50;
 const AH: u8 = 51;
 
-fn flow_row(flow: &FlowView, names: &Names) -> FlowRow {
+fn flow_row(flow: &FlowView, names: &Names, callers: &Callers) -> FlowRow {
     let endpoint = |at: SocketAddrV4| match flow.protocol {
         TCP | UDP => at.to_string(),
         // The identifier of an echo, which both sides share.
@@ -345,6 +347,8 @@ fn flow_row(flow: &FlowView, names: &Names) -> FlowRow {
             inbound_subnet,
             inbound_nic,
         },
+        admission: flow.admission.map(|how| admission(how, names)),
+        identity: flow.tunnel.map(|ends| callers.identity(ends)),
         epoch: flow.epoch.0,
         age_ms: flow.age_ms,
         idle_ms: flow.idle_ms,

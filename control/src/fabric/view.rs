@@ -354,6 +354,12 @@ pub struct FlowRow {
     pub source_kind: String,
     /// The security rules that let it pass.
     pub rules: FlowRules,
+    /// How a resource of a service let it in; none where a front decides, or nothing does.
+    #[serde(default)]
+    pub admission: Option<AdmissionView>,
+    /// What the service sees of the initiator, where it gets an identity.
+    #[serde(default)]
+    pub identity: Option<IdentityView>,
     /// The policy that it was last judged by.
     pub epoch: u32,
     /// Milliseconds since it was opened.
@@ -364,6 +370,31 @@ pub struct FlowRow {
     pub forward: TrafficView,
     /// Frames and bytes from the responder.
     pub reply: TrafficView,
+}
+
+/// How a resource of a service let a flow in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AdmissionView {
+    /// The ID of the resource.
+    pub resource: String,
+    /// The network rule; none where that is the default.
+    pub rule: Option<String>,
+    /// Whether an endpoint policy would have refused it, but only audits.
+    pub audited: bool,
+}
+
+/// The identity that a flow reaches its service with: the names, and the raw form, which is what
+/// turns up in the service's own logs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IdentityView {
+    /// The initiator, as `vnet/subnet address`.
+    pub caller: String,
+    /// The address that the service sees it by.
+    pub raw_address: String,
+    /// The address that the service is called at.
+    pub raw_destination: String,
 }
 
 /// The rules that let a flow pass, as `nsg/rule`; none where there is no group.

@@ -24,7 +24,7 @@ pub use frame::Frame;
 pub use sweep::SweepReport;
 pub use view::FlowView;
 
-use crate::flow::{FlowKey, FlowTable, FragmentTable, Life, PairId, Side, Tunnel};
+use crate::flow::{FlowKey, FlowTable, FragmentTable, Life, PairId, Side};
 use crate::policy::{CloseMode, Direction, PortId, PortKind, Snapshot};
 use crate::snat::{PoolView, Pools};
 use crate::stats::{Counters, DropReason};
@@ -37,7 +37,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use sweep::Sweep;
 
-pub use crate::flow::{RouteKind, SourceKind};
+pub use crate::flow::{Admission, RouteKind, SourceKind, Tunnel};
 
 /// What stays the same for an engine's life.
 #[derive(Clone, Copy, Debug)]

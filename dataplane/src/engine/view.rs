@@ -1,7 +1,7 @@
 //! Copies of flows for people and programs that ask.
 
 use super::Engine;
-use crate::flow::{Admission, Pair, RouteKind, Side, SourceKind};
+use crate::flow::{Admission, Pair, RouteKind, Side, SourceKind, Tunnel};
 use crate::policy::{Epoch, PortId, RuleId, ServiceId};
 use crate::time::Now;
 use std::net::SocketAddrV4;
@@ -35,6 +35,8 @@ pub struct FlowView {
     pub rules: [Option<RuleId>; 4],
     /// How a resource of a service let it in, where that was asked.
     pub admission: Option<Admission>,
+    /// The ends as the responder sees them, if it gets them over IPv6 with an identity.
+    pub tunnel: Option<Tunnel>,
     /// The policy by which it was last judged.
     pub epoch: Epoch,
     /// Milliseconds since it was opened.
@@ -68,6 +70,7 @@ impl FlowView {
             source_kind: pair.why.source,
             rules: pair.why.rules,
             admission: pair.why.admission,
+            tunnel: pair.why.tunnel,
             epoch: pair.epoch,
             age_ms: millis(now, pair.opened),
             idle_ms: millis(now, pair.seen),
