@@ -173,6 +173,14 @@ fn expect_denied(fabric: &Fabric, from: &str) {
     expect_refused(fabric, from, STORAGE, "service_denied");
 }
 
+/// The state of the only network rule that `contoso` has.
+fn rule_state(fabric: &Fabric) -> String {
+    let shown = fabric.json(&["service", "show", "contoso"]);
+    let rules = &shown["properties"]["networkAcls"]["virtualNetworkRules"];
+    assert_eq!(rules.as_array().unwrap().len(), 1, "{shown}");
+    rules[0]["state"].as_str().unwrap().to_owned()
+}
+
 /// The worked example of the reference, section 6.7, in which one address goes from hand to hand.
 #[test]
 fn worked_example_of_network_rules() {
@@ -240,7 +248,9 @@ fn t17_a_recreated_subnet_is_denied_by_the_old_rule() {
     expect_denied(&fabric, "n1");
 
     // The rule stays behind, and lets nobody in.
+    assert_eq!(rule_state(&fabric), "Succeeded");
     fabric.apply(&gone.toml());
+    assert_eq!(rule_state(&fabric), "NetworkSourceDeleted");
     assert_eq!(storage.wait_end(live.source, CUT), End::Reset);
     expect_denied(&fabric, "n1");
     fabric.apply(&ruled().toml());
@@ -249,6 +259,7 @@ fn t17_a_recreated_subnet_is_denied_by_the_old_rule() {
     fabric.write("postern.toml", &ruled().toml());
     assert!(fabric.stop(Signal::TERM).success());
     fabric.run();
+    assert_eq!(rule_state(&fabric), "NetworkSourceDeleted");
     expect_denied(&fabric, "n2");
     // Only a rule that is made again names the subnet that is there now.
     fabric.apply(&unruled.toml());
@@ -334,6 +345,15 @@ fn covers(prefix: &str, address: Ipv4Addr) -> bool {
     first_bits(network) == first_bits(address)
 }
 
+/// What `flows` says of how this connection of the NIC was let in.
+fn admission(fabric: &Fabric, nic: &str, connection: &Connection) -> serde_json::Value {
+    let flows = fabric.json(&["flows", "--nic", nic]);
+    let source = connection.local.to_string();
+    let mut flows = flows["value"].as_array().unwrap().iter();
+    let flow = flows.find(|flow| flow["source"] == source.as_str());
+    flow.expect("the flow is listed")["admission"].clone()
+}
+
 #[test]
 fn t19_an_endpoint_policy_widens_to_every_region_and_denies_unlisted_accounts() {
     if !privileged() {
@@ -394,6 +414,11 @@ fn t19_an_endpoint_policy_widens_to_every_region_and_denies_unlisted_accounts() 
 
     fabric.apply(&world(true, true));
     assert_eq!(sources(&fabric, "n1"), [N1; 4], "audited, and let pass");
+    for (to, audited) in [(STORAGE, false), (STORAGE2, true)] {
+        let open = connect(&fabric, "n1", to);
+        let admission = admission(&fabric, "n1", &open);
+        assert_eq!(admission["audited"], audited, "{to}: {admission}");
+    }
     assert_eq!(fabric.drops_of("endpoint_policy_denied"), 2);
     kept.iter_mut().for_each(Connection::expect_alive);
 
