@@ -33,7 +33,7 @@ pub use netns::Netns;
 pub use relay::TcpRelay;
 pub use servers::{ACCOUNT_KEY, Certificate, Server, azurite, nginx, postgresql, python_client};
 pub use tcp::{Connection, End, Seen, TcpServer};
-pub use tools::{Output, TempDir, privileged, run, serial};
+pub use tools::{Output, TempDir, open_many_files, privileged, run, serial};
 pub use udp::{UdpServer, UdpSocketPair};
 pub use wait::{until, within};
 pub use weekly::{

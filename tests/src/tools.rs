@@ -1,5 +1,6 @@
 //! Commands, temporary directories, and the question whether end-to-end cases can run here.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fmt::{self, Write as _};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -150,6 +151,21 @@ pub fn privileged() -> bool {
     // Past the test runner's capture: a skipped case must not look like a passed one.
     let _ = writeln!(io::stderr(), "\nSKIP {case}: needs {missing}");
     false
+}
+
+/// Lets this process open as many files as the system lets it: where both ends of many connections
+/// are its own, the usual limit is too small.
+///
+/// # Panics
+///
+/// Panics if the limit cannot be changed.
+pub fn open_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    setrlimit(Resource::Nofile, all).expect("more open files");
 }
 
 /// Returns a guard that keeps the heavy cases of one test program from running side by side.

@@ -8,10 +8,11 @@
     reason = "a case ends with the message of what did not hold"
 )]
 
-use postern_tests::{Fabric, INTERNET, Netns, STORAGE, at, privileged, run, serial};
+use postern_tests::{
+    Fabric, INTERNET, Netns, STORAGE, at, open_many_files, privileged, run, serial,
+};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SendFlags, SocketType, bind, connect, ipproto, sendto, socket};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -258,13 +259,7 @@ fn t16_two_networks_with_equal_addresses_and_ports_never_mix() {
         return;
     }
     let _alone = serial();
-    // Both ends of every connection are this process's.
-    let limit = getrlimit(Resource::Nofile);
-    let all = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    setrlimit(Resource::Nofile, all).expect("more open files");
+    open_many_files();
     let fabric = Fabric::start(&twins(1500, &[]));
     let server = Server::start(fabric.namespace("svc"), 443);
     let networks = ["near", "far"].map(|name| (name, keys(&fabric, name).0));
@@ -421,9 +416,9 @@ fn a_guest_cannot_forge_who_it_is() {
         (ipproto::IPV6, &[]),
         (ipproto::IPIP, &[]),
     ] {
-        let before = fabric.drops_of("protocol_unsupported");
+        let before = fabric.drops_of("encapsulated");
         send_raw(near, protocol, &[header, &forged].concat());
-        let counted = || fabric.drops_of("protocol_unsupported") > before;
+        let counted = || fabric.drops_of("encapsulated") > before;
         postern_tests::until("the packet is counted", PATIENCE, counted);
     }
     // An address of the network that is not the NIC's has no identity to lend.
