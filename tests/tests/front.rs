@@ -8,10 +8,12 @@
 )]
 
 use postern_tests::{
-    Fabric, Netns, Output, SQL, STORAGE, Server, VM0, World, postgresql, privileged, run, until,
+    Fabric, Netns, Output, SQL, STORAGE, Server, VM0, World, at, open_many_files, postgresql,
+    privileged, run, until,
 };
 use serde_json::Value;
-use std::net::SocketAddr;
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -140,6 +142,16 @@ impl Scene {
         run(&mut command)
     }
 
+    /// The most memory that `postern` had so far, in bytes.
+    fn highest_memory(&self) -> u64 {
+        let pid = self.fabric.json(&["status"])["pid"].clone();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let mut lines = status.lines();
+        let line = lines.find(|line| line.starts_with("VmHWM:")).unwrap();
+        let kib = line.split_whitespace().nth(1).unwrap();
+        kib.parse::<u64>().unwrap() * 1024
+    }
+
     fn log(&self, service: &str) -> Vec<Value> {
         let log = self.fabric.json(&["service", "log", service]);
         log.as_array().expect("a list of calls").clone()
@@ -242,6 +254,53 @@ fn a_new_rule_acts_on_new_connections_and_stopping_leaves_nothing() {
     assert_eq!(sockets(service), "");
 }
 
+/// Returns what the listeners have counted under a name, all of them together.
+fn counted(stats: &Value, name: &str) -> u64 {
+    let listeners = stats["fronts"]["listeners"].as_array().expect("listeners");
+    let counts = listeners.iter().map(|listener| &listener[name]);
+    counts.map(|count| count.as_u64().expect("a count")).sum()
+}
+
+#[test]
+fn ten_thousand_half_open_connections_leave_the_others_served() {
+    const MANY: usize = 10_000;
+    const SLACK: u64 = 32 * 1024 * 1024;
+    if !privileged() {
+        return;
+    }
+    open_many_files();
+    let scene = Scene::start();
+    let _ = scene.curl("vm0", "/warm", &[]).expect_success();
+    let before = scene.highest_memory();
+    // They begin to say whom they call, and never end. Those that are too many are reset at once.
+    let call = |_| {
+        let mut stream = TcpStream::connect_timeout(&at(STORAGE, 443).into(), PATIENCE)?;
+        stream.write_all(&[22, 3, 1])?;
+        Ok::<_, io::Error>(stream)
+    };
+    let vm1 = scene.fabric.namespace("vm1");
+    let calls: Vec<_> = vm1.enter(|| (0..MANY).map(call).collect());
+    let is_reset = |call: &io::Result<TcpStream>| {
+        let kind = call.as_ref().map_err(io::Error::kind).err();
+        kind.is_none_or(|kind| {
+            matches!(
+                kind,
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+            )
+        })
+    };
+    assert!(calls.iter().all(is_reset), "not even a connection");
+    let heard = scene.curl("vm0", "/", &[]).expect_success();
+    assert_eq!(heard.stdout, "hello from /");
+    let after = scene.highest_memory();
+    assert!(after < before + SLACK, "{before} before, {after} after");
+    until("each is counted", PATIENCE, || {
+        let stats = scene.fabric.json(&["stats"]);
+        let over = counted(&stats, "overLimit");
+        over > 0 && over + counted(&stats, "timedOut") + counted(&stats, "hungUp") >= MANY as u64
+    });
+}
+
 #[test]
 fn a_long_transfer_takes_no_more_memory_than_a_short_one() {
     if !privileged() {
@@ -249,21 +308,11 @@ fn a_long_transfer_takes_no_more_memory_than_a_short_one() {
     }
     const SLACK: u64 = 6 * 1024 * 1024;
     let scene = Scene::start();
-    let resident = || {
-        let pid = scene.fabric.json(&["status"])["pid"].clone();
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmHWM:"))
-            .unwrap();
-        let kib = line.split_whitespace().nth(1).unwrap();
-        kib.parse::<u64>().unwrap() * 1024
-    };
     // What the packet path and the front set aside once.
     for _ in 0..4 {
         let _ = scene.curl("vm0", "/warm", &[]).expect_success();
     }
-    let before = resident();
+    let before = scene.highest_memory();
     let form = [
         "-o",
         "/dev/null",
@@ -271,7 +320,7 @@ fn a_long_transfer_takes_no_more_memory_than_a_short_one() {
         "%{size_download} %{speed_download}",
     ];
     let heard = scene.curl("vm0", "/big", &form).expect_success();
-    let after = resident();
+    let after = scene.highest_memory();
     println!(
         "{} bytes/s; highest memory {before} before, {after} after",
         heard.stdout
