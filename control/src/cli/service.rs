@@ -16,7 +16,7 @@ pub(super) enum ServiceVerb {
     List(ReadArgs),
     /// Show one service, its network rules and what became of each
     Show(NameArgs),
-    /// Show the last calls of a service with a front, and by which rule each was decided
+    /// Show the last calls of a service, and by which rule each was decided
     Log(NameArgs),
 }
 

@@ -126,25 +126,25 @@ impl Fabric<LinuxHost> {
             .unwrap_or_default()
     }
 
-    /// Returns the last calls of a service with a front, oldest first.
+    /// Returns the last calls of a service, oldest first: those that its front decided, or the
+    /// connections that the packet path did where there is none.
     ///
     /// # Errors
     ///
-    /// There is no such service.
+    /// There is no such service, or the worker has ended.
     pub fn service_log(&self, name: &str) -> Result<Vec<CallView>, ReadError> {
-        let with_front = || {
+        let found = self.model.service(name).ok_or_else(|| {
             let services = self.model.services.iter();
-            services.filter(|service| service.front.is_some())
-        };
-        let found = with_front().find(|service| service.name.eq_ignore_ascii_case(name));
-        let found = found.ok_or_else(|| {
-            let known: Vec<_> = with_front().map(|service| service.name.as_str()).collect();
+            let known: Vec<_> = services.map(|service| service.name.as_str()).collect();
             ReadError::NotFound {
-                kind: "service with a front",
+                kind: "service",
                 name: name.to_owned(),
                 known: known.join(", "),
             }
         })?;
+        if found.front.is_none() {
+            return self.decisions(found);
+        }
         let calls = self
             .host
             .fronts()

@@ -5,6 +5,7 @@
 //! steps before it, so that packets go on under the policy that was. Reading is in `read`, what
 //! changes at the devices is decided in `plan`, and what touches the host is behind [`Host`].
 
+mod access_log;
 mod callers;
 pub mod front_view;
 mod fronts;

@@ -31,12 +31,18 @@ impl Call {
     /// Returns why it was decided so, in one word.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
-        match self.ruling {
-            Ruling::Allow { audited: true, .. } => "endpointPolicyAudited",
-            Ruling::Allow { rule: Some(_), .. } => "networkRule",
-            Ruling::Allow { rule: None, .. } => "defaultAction",
-            Ruling::Deny(by) => reason(by),
-        }
+        why(self.ruling)
+    }
+}
+
+/// Returns why it was decided so, in one word.
+#[must_use]
+pub const fn why(ruling: Ruling) -> &'static str {
+    match ruling {
+        Ruling::Allow { audited: true, .. } => "endpointPolicyAudited",
+        Ruling::Allow { rule: Some(_), .. } => "networkRule",
+        Ruling::Allow { rule: None, .. } => "defaultAction",
+        Ruling::Deny(by) => reason(by),
     }
 }
 

@@ -80,7 +80,7 @@ pub enum Request {
         /// The service.
         name: String,
     },
-    /// Returns the last calls of a service with a front.
+    /// Returns the last calls of a service.
     ServiceLog {
         /// The service.
         name: String,

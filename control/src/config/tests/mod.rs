@@ -8,8 +8,10 @@ mod routing;
 mod rules;
 
 use super::*;
+use crate::compile::{PortNumbers, compile};
 use crate::model::{NamespaceRef, Peer, Ports, RuleProtocol, RuleTag};
-use postern_dataplane::policy::CloseMode;
+use postern_dataplane::policy::{Caller, CloseMode, Epoch};
+use std::net::Ipv4Addr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -144,6 +146,44 @@ fn the_good_configuration_is_read() {
         (RuleProtocol::Tcp, Ports::Any)
     );
     assert_eq!(model.services.len(), 2);
+}
+
+/// What the head of the file says of each caller.
+#[test]
+fn the_sample_of_secured_services_decides_as_it_says() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../config/secured-service.toml"
+    );
+    let model = load(Path::new(path), &CATALOG).unwrap();
+    let mut numbers = PortNumbers::default();
+    let compiled = compile(&model, &CATALOG, Epoch(1), &mut numbers).unwrap();
+    let (vnet, subnet) = numbers.keys().subnet("VNet1", "frontend").unwrap();
+    let app = Caller::Subnet {
+        vnet,
+        subnet,
+        address: Ipv4Addr::new(10, 0, 1, 4),
+    };
+    let public = |text: &str| Caller::Public(text.parse().unwrap());
+    let callers = [
+        app,
+        public("20.0.0.9"),
+        public("198.51.100.7"),
+        public("203.0.113.9"),
+    ];
+    for name in ["contoso", "orders"] {
+        let service = model.service(name).unwrap();
+        let resource = compiled.names.resource_id(&service.id()).unwrap();
+        let allowed = callers.map(|caller| {
+            let ruling = compiled.snapshot.access.decide(&caller, resource);
+            ruling.is_allowed()
+        });
+        assert_eq!(allowed, [true, false, true, false], "{name}");
+        let is_account = name == "contoso";
+        assert_eq!(service.front.is_some(), is_account);
+        let policy = compiled.snapshot.access.policy((vnet, subnet)).unwrap();
+        assert_eq!(policy.allowed.contains(&resource), is_account);
+    }
 }
 
 #[test]
