@@ -107,6 +107,7 @@ mod tests {
 
     fn stats() -> StatsView {
         StatsView {
+            services: Vec::new(),
             fronts: FrontsView {
                 listeners: Vec::new(),
                 resources: vec![DeskView {

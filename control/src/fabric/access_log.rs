@@ -3,14 +3,16 @@
 use super::callers::Callers;
 use super::front_view::CallView;
 use super::read::ReadError;
+use super::view::DecisionsView;
 use super::{Fabric, LinuxHost};
 use crate::compile::Names;
 use crate::front::date::Date;
 use crate::front::log::why;
-use crate::model::{ServiceDelivery, ServiceInstance};
+use crate::model::{Model, ServiceDelivery, ServiceInstance};
 use postern_dataplane::engine::{AccessEvent, Engine};
 use postern_dataplane::identity::Identity;
 use postern_dataplane::policy::{Caller, SubnetId};
+use postern_dataplane::stats::Counters;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
@@ -64,6 +66,23 @@ impl Fabric<LinuxHost> {
     }
 }
 
+/// Returns the counts of the services without a front, in the order of the model.
+pub(super) fn decided(model: &Model, names: &Names, counters: &Counters) -> Vec<DecisionsView> {
+    let services = model.services.iter();
+    let without = services.filter(|service| service.front.is_none());
+    let counted = without.filter_map(|service| {
+        let counts = counters.resource(names.resource_id(&service.id())?);
+        Some(DecisionsView {
+            name: service.name.clone(),
+            allowed: counts.allowed,
+            audited: counts.audited,
+            denied_by_rules: counts.denied_by_rules,
+            denied_by_policy: counts.denied_by_policy,
+        })
+    });
+    counted.collect()
+}
+
 /// Returns a decision as a call. The packet path knows neither the host nor, once it is over, the
 /// port that the caller had.
 fn decision(
@@ -99,12 +118,15 @@ fn decision(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::Catalog;
+    use crate::compile::{PortNumbers, compile};
+    use crate::config;
     use crate::front::date::tests::moment;
     use crate::keys::Keys;
-    use crate::model::Model;
-    use postern_dataplane::policy::{DeniedBy, ResourceId, Ruling};
+    use postern_dataplane::policy::{DeniedBy, Epoch, ResourceId, Ruling};
     use postern_dataplane::time::Now;
     use std::net::{Ipv4Addr, SocketAddrV4};
+    use std::path::Path;
 
     #[test]
     fn a_decision_reads_as_a_call() {
@@ -127,5 +149,21 @@ mod tests {
         );
         assert_eq!((view.port, view.rule, view.host), (5432, None, None));
         assert_eq!(view.time, Date::of(moment()).to_string());
+    }
+
+    #[test]
+    fn services_without_a_front_have_counts() {
+        let catalog = Catalog::bundled().unwrap();
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../config/secured-service.toml"
+        );
+        let model = config::load(Path::new(path), &catalog).unwrap();
+        let mut numbers = PortNumbers::default();
+        let compiled = compile(&model, &catalog, Epoch(1), &mut numbers).unwrap();
+        let counts = decided(&model, &compiled.names, &Counters::default());
+        let names: Vec<_> = counts.iter().map(|view| view.name.as_str()).collect();
+        assert_eq!(names, ["orders"], "contoso has a front");
+        assert_eq!(counts[0].allowed, 0);
     }
 }

@@ -1,5 +1,6 @@
 //! What the running state answers when asked.
 
+use super::access_log::decided;
 use super::callers::{Callers, admission};
 use super::nsg::{EffectiveNsgs, NsgView, effective, views};
 use super::tags::file_view;
@@ -126,6 +127,7 @@ impl Fabric<LinuxHost> {
             snat: pools.iter().map(pool_stats).collect(),
             flows,
             fronts: self.front_stats(),
+            services: decided(&self.model, &self.names, &counters),
         })
     }
 

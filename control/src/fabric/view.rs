@@ -248,6 +248,25 @@ pub struct StatsView {
     /// Fronts of services.
     #[serde(default)]
     pub fronts: FrontsView,
+    /// What the packet path decided, by service without a front.
+    #[serde(default)]
+    pub services: Vec<DecisionsView>,
+}
+
+/// What the packet path decided about the connections to a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionsView {
+    /// The service.
+    pub name: String,
+    /// Let in.
+    pub allowed: u64,
+    /// Of those: an endpoint policy would have refused, but only audits.
+    pub audited: u64,
+    /// Refused by network rules.
+    pub denied_by_rules: u64,
+    /// Refused by an endpoint policy.
+    pub denied_by_policy: u64,
 }
 
 /// The counters of one port. Frames count once, super-frames too; bytes with the IP header.
