@@ -89,6 +89,29 @@ impl Netns {
         let _ = run(self.command("sh").args(["-ec", script])).expect_success();
     }
 
+    /// Makes the namespace pass on packets that are not its own, as they are.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the kernel refuses it.
+    #[track_caller]
+    pub fn forward(&self) {
+        self.sh("echo 1 > /proc/sys/net/ipv4/ip_forward");
+    }
+
+    /// Makes the namespace pass on packets that are not its own, with its own source.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the kernel refuses it.
+    #[track_caller]
+    pub fn masquerade(&self) {
+        self.forward();
+        self.sh("nft add table ip nat\n\
+             nft add chain ip nat post '{ type nat hook postrouting priority 100; }'\n\
+             nft add rule ip nat post oifname postern0 masquerade");
+    }
+
     /// Joins two namespaces by a pair of devices, `near` here and `far` in the other one, each with
     /// its address.
     ///

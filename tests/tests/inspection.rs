@@ -116,16 +116,6 @@ networkAcls = {{ defaultAction = "Deny", virtualNetworkRules = [{subnets}], ipRu
     }
 }
 
-/// Makes the namespace `nva` an appliance that gives everything its own source.
-fn make_nva(fabric: &Fabric) {
-    fabric
-        .namespace("nva")
-        .sh("echo 1 > /proc/sys/net/ipv4/ip_forward\n\
-         nft add table ip nat\n\
-         nft add chain ip nat post '{ type nat hook postrouting priority 100; }'\n\
-         nft add rule ip nat post oifname postern0 masquerade");
-}
-
 /// The address of `from` as the account sees it on a new connection.
 #[track_caller]
 fn source(fabric: &Fabric, from: &str) -> Ipv4Addr {
@@ -156,7 +146,7 @@ fn a_rule_for_the_appliances_subnet_lets_the_spoke_in_and_one_for_the_spoke_does
         addresses: &[],
     };
     let (fabric, _storage) = central.start();
-    make_nva(&fabric);
+    fabric.namespace("nva").masquerade();
     assert_eq!(source(&fabric, "spoke"), NVA);
     assert_eq!(source(&fabric, "nva"), NVA);
 
@@ -168,7 +158,7 @@ fn a_rule_for_the_appliances_subnet_lets_the_spoke_in_and_one_for_the_spoke_does
         addresses: &[],
     };
     let (mut fabric, storage) = own.start();
-    make_nva(&fabric);
+    fabric.namespace("nva").masquerade();
     let mut direct = Connection::open(fabric.namespace("spoke"), at(STORAGE, 443)).unwrap();
     assert_eq!(*direct.source.ip(), SPOKE);
     own.spoke_has_endpoint = false;

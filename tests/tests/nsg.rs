@@ -310,15 +310,6 @@ fn expect_flipped(fabric: &Fabric) {
     assert!(connects(fabric, INTERNET, 443));
 }
 
-/// Makes `vm2` an appliance that gives what it forwards its own source.
-fn make_nva(fabric: &Fabric) {
-    fabric.namespace("vm2").sh(
-        "echo 1 > /proc/sys/net/ipv4/ip_forward\nnft add table ip nat\n\
-         nft add chain ip nat post '{ type nat hook postrouting priority 100; }'\n\
-         nft add rule ip nat post oifname postern0 masquerade",
-    );
-}
-
 #[test]
 fn t15_a_users_default_route_flips_the_tags() {
     if !privileged() {
@@ -326,7 +317,7 @@ fn t15_a_users_default_route_flips_the_tags() {
     }
     let mut fabric = Fabric::start(&with_routes("", ""));
     let _internet = TcpServer::start(fabric.namespace("inet"), at(INTERNET, 443));
-    make_nva(&fabric);
+    fabric.namespace("vm2").masquerade();
     expect_denied(&fabric);
     fabric.apply(&with_routes("", TO_NVA));
     expect_flipped(&fabric);

@@ -163,30 +163,6 @@ namespace = "svc"
     }
 }
 
-/// What an appliance does with what it forwards.
-#[derive(Clone, Copy, PartialEq)]
-enum Nva {
-    /// It gives everything its own source.
-    Translates,
-    /// It leaves the source as it is.
-    Forwards,
-}
-
-/// Makes the namespace `nva` an appliance: the kernel forwards, and nftables translates.
-fn make_nva(fabric: &Fabric, kind: Nva) {
-    let namespace = fabric.namespace("nva");
-    let sh = |script: &str| {
-        let _ = run(namespace.command("sh").args(["-ec", script])).expect_success();
-    };
-    sh("echo 1 > /proc/sys/net/ipv4/ip_forward");
-    if kind == Nva::Translates {
-        sh(
-            "nft add table ip nat; nft add chain ip nat post '{ type nat hook postrouting priority \
-            100; }'; nft add rule ip nat post oifname postern0 masquerade",
-        );
-    }
-}
-
 /// How many IP packets the namespace has passed on.
 fn forwarded(fabric: &Fabric, namespace: &str) -> u64 {
     fabric.namespace(namespace).snmp("Ip", "ForwDatagrams")
@@ -278,7 +254,7 @@ fn t08_a_route_for_everything_leaves_the_endpoint_its_tcp() {
     };
     let fabric = Fabric::start(&hub.toml());
     let _servers = Servers::start(&fabric);
-    make_nva(&fabric, Nva::Translates);
+    fabric.namespace("nva").masquerade();
     let service = connect(&fabric, "spoke", STORAGE);
     assert_eq!(
         *service.source.ip(),
@@ -300,7 +276,7 @@ fn t09_without_an_endpoint_everything_hits_the_appliance() {
     }
     let fabric = Fabric::start(&Hub::default().toml());
     let _servers = Servers::start(&fabric);
-    make_nva(&fabric, Nva::Translates);
+    fabric.namespace("nva").masquerade();
     // The example of section 10: the service sees the appliance, by the appliance's endpoint.
     let service = connect(&fabric, "spoke", STORAGE);
     assert_eq!(*service.source.ip(), NVA);
@@ -332,7 +308,7 @@ fn t09_an_appliance_that_keeps_the_spokes_source_is_not_let_through() {
     }
     let fabric = Fabric::start(&Hub::default().toml());
     let _servers = Servers::start(&fabric);
-    make_nva(&fabric, Nva::Forwards);
+    fabric.namespace("nva").forward();
     let refused = Connection::open(fabric.namespace("spoke"), at(STORAGE, 443));
     assert!(refused.is_err(), "{refused:?}");
     expect_drop(&fabric, "nic/nva Outbound source_not_owned");
@@ -409,7 +385,7 @@ fn t11_each_precedence_decides_as_its_name_says() {
         };
         let fabric = Fabric::start(&hub.toml());
         let _servers = Servers::start(&fabric);
-        make_nva(&fabric, Nva::Translates);
+        fabric.namespace("nva").masquerade();
         let service = connect(&fabric, "spoke", STORAGE);
         assert_eq!(*service.source.ip(), seen, "{policy}");
     }
@@ -477,7 +453,7 @@ fn an_appliance_joins_two_spokes_if_they_take_forwarded_traffic() {
         };
         let fabric = Fabric::start(&hub.toml());
         let _server = TcpServer::start(fabric.namespace("spoke2"), at(SPOKE2, 443));
-        make_nva(&fabric, Nva::Forwards);
+        fabric.namespace("nva").forward();
         let opened = Connection::open(fabric.namespace("spoke"), at(SPOKE2, 443));
         if allowed {
             let mut connection = opened.expect("a connection through the appliance");
@@ -563,7 +539,7 @@ fn a_new_route_cuts_the_flows_that_it_moves_and_no_others() {
     let mut moved = connect(&fabric, "spoke", INTERNET);
     let mut kept = connect(&fabric, "spoke", HUB);
     let mut other = connect(&fabric, "work", INTERNET);
-    make_nva(&fabric, Nva::Translates);
+    fabric.namespace("nva").masquerade();
     fabric.apply(&Hub::default().toml());
     assert_eq!(moved.wait_end(Duration::from_secs(2)), End::Reset);
     kept.expect_alive();
