@@ -10,6 +10,7 @@ pub mod compile;
 pub mod config;
 pub mod diagnose;
 pub mod dns;
+pub mod estate;
 pub mod fabric;
 pub mod front;
 pub mod keys;

@@ -23,6 +23,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use access::resource_types;
 pub use problem::{ConfigError, ConfigErrors, Problem};
 pub use section::Accepted;
 
@@ -53,17 +54,35 @@ pub fn load(path: &Path, catalog: &Catalog) -> Result<Model, ConfigErrors> {
 ///
 /// As [`load`], but for reading.
 pub fn parse(file: &Path, text: &str, catalog: &Catalog) -> Result<Model, ConfigErrors> {
-    let table: Table = text.parse().map_err(|error| syntax(file, text, &error))?;
+    let table = parse_text(file, text)?;
+    parse_table(&table, catalog).map_err(|errors| ConfigErrors::Invalid {
+        file: file.to_owned(),
+        errors,
+    })
+}
+
+/// Reads the TOML of a configuration; `file` is what errors call it.
+///
+/// # Errors
+///
+/// It is not TOML.
+pub fn parse_text(file: &Path, text: &str) -> Result<Table, ConfigErrors> {
+    text.parse().map_err(|error| syntax(file, text, &error))
+}
+
+/// Reads a configuration that is TOML already.
+///
+/// # Errors
+///
+/// Everything in it that cannot be; there is one at least.
+pub fn parse_table(table: &Table, catalog: &Catalog) -> Result<Model, Vec<ConfigError>> {
     let errors = Errors::default();
-    let model = Loader::new(&table, &errors, catalog).load();
+    let model = Loader::new(table, &errors, catalog).load();
     let errors = errors.into_vec();
     if errors.is_empty() {
         Ok(model)
     } else {
-        Err(ConfigErrors::Invalid {
-            file: file.to_owned(),
-            errors,
-        })
+        Err(errors)
     }
 }
 

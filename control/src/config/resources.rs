@@ -19,6 +19,8 @@ const IDLE_TIMEOUT: &str = "idleTimeoutInMinutes";
 
 pub(super) const NIC_KEYS: &[&str] = &[
     "name",
+    "subscription",
+    "resourceGroup",
     "virtualNetwork",
     "subnet",
     "privateIPAddress",
@@ -152,6 +154,8 @@ impl Loader<'_> {
         names: &mut Claims<String>,
     ) -> Option<NetworkInterface> {
         let name = name(section, names);
+        // Where it is filed is of no account to the model, but can be wrong.
+        let _ = access::scope(section, &self.model.scope);
         section.require("virtualNetwork", A_NAME);
         section.require("subnet", A_NAME);
         let vnets = &self.declared.vnets;

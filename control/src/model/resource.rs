@@ -249,6 +249,29 @@ impl SubnetRef {
         is_there.then_some((vnet, vnet.subnet(&self.subnet)?))
     }
 
+    /// Returns the form that every spelling of one subnet shares: that of a subnet of the model is its
+    /// short name, that of another one its ID.
+    #[must_use]
+    pub fn canonical(self, model: &Model) -> Self {
+        if let Some((vnet, subnet)) = self.find(model) {
+            return Self {
+                place: None,
+                vnet: vnet.name.clone(),
+                subnet: subnet.name.clone(),
+            };
+        }
+        if self.place.is_some() {
+            return self;
+        }
+        let vnet = model.vnet(&self.vnet);
+        let scope = vnet.map_or(&model.scope, |vnet| &vnet.scope);
+        Self {
+            place: Some((scope.subscription.clone(), scope.resource_group.clone())),
+            vnet: vnet.map_or(self.vnet, |vnet| vnet.name.clone()),
+            subnet: self.subnet,
+        }
+    }
+
     /// Returns the resource ID; `scope` is where networks are filed that the rule says nothing of.
     #[must_use]
     pub fn id(&self, model: &Model) -> String {

@@ -33,9 +33,10 @@ struct Dialect {
     ignores: bool,
 }
 
-pub(super) fn storage(section: &Section<'_>, _: &Loader<'_>) -> ResourceRules {
+pub(super) fn storage(section: &Section<'_>, loader: &Loader<'_>) -> ResourceRules {
     read(
         section,
+        loader,
         &Dialect {
             table: "networkAcls",
             most_vnet_rules: 400,
@@ -47,9 +48,10 @@ pub(super) fn storage(section: &Section<'_>, _: &Loader<'_>) -> ResourceRules {
     )
 }
 
-pub(super) fn key_vault(section: &Section<'_>, _: &Loader<'_>) -> ResourceRules {
+pub(super) fn key_vault(section: &Section<'_>, loader: &Loader<'_>) -> ResourceRules {
     read(
         section,
+        loader,
         &Dialect {
             table: "networkAcls",
             most_vnet_rules: 200,
@@ -61,9 +63,10 @@ pub(super) fn key_vault(section: &Section<'_>, _: &Loader<'_>) -> ResourceRules 
     )
 }
 
-pub(super) fn container_registry(section: &Section<'_>, _: &Loader<'_>) -> ResourceRules {
+pub(super) fn container_registry(section: &Section<'_>, loader: &Loader<'_>) -> ResourceRules {
     read(
         section,
+        loader,
         &Dialect {
             table: "networkRuleSet",
             most_vnet_rules: 100,
@@ -75,9 +78,10 @@ pub(super) fn container_registry(section: &Section<'_>, _: &Loader<'_>) -> Resou
     )
 }
 
-pub(super) fn cognitive_services(section: &Section<'_>, _: &Loader<'_>) -> ResourceRules {
+pub(super) fn cognitive_services(section: &Section<'_>, loader: &Loader<'_>) -> ResourceRules {
     read(
         section,
+        loader,
         &Dialect {
             table: "networkAcls",
             most_vnet_rules: 200,
@@ -89,7 +93,7 @@ pub(super) fn cognitive_services(section: &Section<'_>, _: &Loader<'_>) -> Resou
     )
 }
 
-fn read(section: &Section<'_>, dialect: &Dialect) -> ResourceRules {
+fn read(section: &Section<'_>, loader: &Loader<'_>, dialect: &Dialect) -> ResourceRules {
     let Some(acls) = section.section(dialect.table, KEYS) else {
         return ResourceRules::default();
     };
@@ -109,7 +113,7 @@ fn read(section: &Section<'_>, dialect: &Dialect) -> ResourceRules {
         if section.has(IGNORE) && !dialect.ignores {
             section.refuse(IGNORE, Problem::UnknownKey(&["id", "action"]));
         }
-        let rule = rule::subnet(&section, "id", "virtualNetworkRules", None);
+        let rule = rule::subnet(&section, loader, "id", "virtualNetworkRules", None);
         rules.extend(rule.map(|mut rule| {
             rule.ignore_missing_endpoint = ignores;
             rule

@@ -14,14 +14,14 @@ const MOST_VNET_RULES: usize = 64;
 
 /// Reads the rules. Rules for subnets count only with the filter on; an account without the filter
 /// and without address rules is open.
-pub(super) fn rules(section: &Section<'_>, _: &Loader<'_>) -> ResourceRules {
+pub(super) fn rules(section: &Section<'_>, loader: &Loader<'_>) -> ResourceRules {
     let filters = section.flag(FILTER, false);
     let vnet_rules = section.sections("virtualNetworkRules", VNET_KEYS);
     section.limit("virtualNetworkRules", vnet_rules.len(), MOST_VNET_RULES);
     let mut rules = Vec::new();
     for section in vnet_rules {
         let ignores = section.flag(IGNORE, false);
-        let rule = rule::subnet(&section, "id", "virtualNetworkRules", None);
+        let rule = rule::subnet(&section, loader, "id", "virtualNetworkRules", None);
         rules.extend(rule.filter(|_| filters).map(|mut rule| {
             rule.ignore_missing_endpoint = ignores;
             rule

@@ -20,7 +20,7 @@ const IGNORE: &str = "ignoreMissingVnetServiceEndpoint";
 const MOST_RULES: usize = 128;
 
 /// Reads the rules. Deny is not enforced while both lists are empty.
-pub(super) fn rules(section: &Section<'_>, _: &Loader<'_>) -> ResourceRules {
+pub(super) fn rules(section: &Section<'_>, loader: &Loader<'_>) -> ResourceRules {
     let Some(set) = section.section("networkRuleSets", KEYS) else {
         return ResourceRules::default();
     };
@@ -36,7 +36,8 @@ pub(super) fn rules(section: &Section<'_>, _: &Loader<'_>) -> ResourceRules {
         let ignores = section.flag(IGNORE, false);
         section.require("subnet", "a table with the id of a subnet");
         let subnet = section.section("subnet", SUBNET_KEYS);
-        let rule = subnet.and_then(|at| rule::subnet(&at, "id", "virtualNetworkRules", None));
+        let rule =
+            subnet.and_then(|at| rule::subnet(&at, loader, "id", "virtualNetworkRules", None));
         rules.extend(rule.map(|mut rule| {
             rule.ignore_missing_endpoint = ignores;
             rule

@@ -134,6 +134,15 @@ static KINDS: [Kind; 10] = [
     },
 ];
 
+/// Returns every type that resources of a service can have, with the service, and whether it is the
+/// service's usual one.
+pub(crate) fn resource_types() -> impl Iterator<Item = (&'static str, &'static str, bool)> {
+    KINDS.iter().flat_map(|kind| {
+        let types = kind.types.iter().enumerate();
+        types.map(|(at, of)| (kind.service, *of, at == 0))
+    })
+}
+
 /// Reads where a resource is filed; what it does not say is as in `outer`.
 pub(super) fn scope(section: &Section<'_>, outer: &Scope) -> Scope {
     let [subscription, group, tenant] = SCOPE_KEYS;

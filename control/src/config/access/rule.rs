@@ -1,5 +1,6 @@
 //! What the dialects have in common: a subnet, and public addresses.
 
+use crate::config::loader::Loader;
 use crate::config::problem::Problem;
 use crate::config::section::Section;
 use crate::model::{NOT_PUBLIC, ResourceRule, RuleCallers, SubnetRef};
@@ -21,17 +22,20 @@ pub(super) fn only_allow(section: &Section<'_>) {
 /// from others there, where that is not the subnet.
 pub(super) fn subnet(
     section: &Section<'_>,
+    loader: &Loader<'_>,
     key: &str,
     list: &str,
     name: Option<&str>,
 ) -> Option<ResourceRule> {
     let named: SubnetRef = section.parse_required(key, A_SUBNET)?;
-    let written = name.or_else(|| section.text(key, A_SUBNET));
+    let named = named.canonical(&loader.model);
+    let own = match (name, &named.place) {
+        (Some(name), _) => name.to_owned(),
+        (None, None) => format!("{}/{}", named.vnet, named.subnet),
+        (None, Some(_)) => named.id(&loader.model),
+    };
     Some(ResourceRule {
-        name: format!(
-            "{list}/{}",
-            written.unwrap_or_default().trim_start_matches('/')
-        ),
+        name: format!("{list}/{}", own.trim_start_matches('/')),
         key: section.key(key),
         who: RuleCallers::Subnet(named),
         access: Access::Allow,

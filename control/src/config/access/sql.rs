@@ -16,7 +16,7 @@ const MOST_VNET_RULES: usize = 128;
 const MOST_IP_RULES: usize = 256;
 
 /// Reads the rules; a server that has neither list is open, because nothing is said of it.
-pub(super) fn rules(section: &Section<'_>, _: &Loader<'_>) -> ResourceRules {
+pub(super) fn rules(section: &Section<'_>, loader: &Loader<'_>) -> ResourceRules {
     if !section.has("virtualNetworkRules") && !section.has("firewallRules") {
         return ResourceRules::default();
     }
@@ -30,7 +30,7 @@ pub(super) fn rules(section: &Section<'_>, _: &Loader<'_>) -> ResourceRules {
         let name = name(&section, &mut names);
         let ignores = section.flag(IGNORE, false);
         let (key, list) = ("virtualNetworkSubnetId", "virtualNetworkRules");
-        let rule = rule::subnet(&section, key, list, name.as_deref());
+        let rule = rule::subnet(&section, loader, key, list, name.as_deref());
         rules.extend(rule.map(|mut rule| {
             rule.ignore_missing_endpoint = ignores;
             rule

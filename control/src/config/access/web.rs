@@ -56,7 +56,7 @@ fn restriction(
         if section.has("ipAddress") {
             section.refuse("ipAddress", Problem::BothForms(BOTH));
         }
-        return rule::subnet(section, BOTH, LIST, name).map(|mut rule| {
+        return rule::subnet(section, loader, BOTH, LIST, name).map(|mut rule| {
             // The portal switches the endpoint on by itself; the API makes the rule all the same.
             rule.ignore_missing_endpoint = true;
             rule

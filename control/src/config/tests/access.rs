@@ -86,7 +86,7 @@ fn storage_rules_are_read_and_held_against_the_documented_limits() {
     assert_eq!(
         who,
         [
-            "vnet1/subnet1",
+            "VNet1/subnet1",
             "V/s",
             "16.17.18.0-16.17.18.255",
             "20.0.0.9"

@@ -59,9 +59,10 @@ mod tests {
             x-ms-request-id: 01234567-89ab-cdef-0123-456789abcdef\r\n\
             Date: Tue, 05 Nov 2019 10:12:03 GMT\r\n\
             Connection: close\r\n\r\n\
-            {\"error\":{\"code\":\"Forbidden\",\"innererror\":{\"code\":\"ForbiddenByFirewall\"},\
+            {\"error\":{\"code\":\"Forbidden\",\
             \"message\":\"Client address is not authorized and caller is not a trusted service.\\r\\n\
-            Client address: 20.0.0.9\\r\\nVault: contoso\"}}";
+            Client address: 20.0.0.9\\r\\nVault: contoso\",\
+            \"innererror\":{\"code\":\"ForbiddenByFirewall\"}}}";
         assert_eq!(answer(&refusal(false), Dialect::KeyVault, &get()), expected);
     }
 

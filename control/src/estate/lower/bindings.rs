@@ -1,0 +1,101 @@
+//! What a resource is bound to on this host: by its tags, and by what was said beside it.
+
+use super::Lowerer;
+use crate::estate::json::{self, Object};
+use postern_arm::document::Document;
+use serde_json::Value;
+use toml::Table;
+
+/// What the tags of bindings begin with.
+const PREFIX: &str = "postern-";
+
+/// A tag and the binding that it is a spelling of; a binding of two words is inside a table.
+const TAGS: [(&str, &[&str], Form); 14] = [
+    ("namespace", &["namespace"], Form::Text),
+    ("device", &["device"], Form::Text),
+    ("mtu", &["mtu"], Form::Number),
+    ("offload", &["offload"], Form::Text),
+    ("address", &["address"], Form::Text),
+    ("delivery", &["delivery"], Form::Text),
+    ("host", &["host"], Form::Text),
+    ("refusal", &["refusal"], Form::Text),
+    ("audit", &["audit"], Form::Flag),
+    ("front-ports", &["front", "ports"], Form::Numbers),
+    ("front-connect", &["front", "connect"], Form::Text),
+    ("front-namespace", &["front", "namespace"], Form::Text),
+    ("front-protocol", &["front", "protocol"], Form::Text),
+    (
+        "front-proxy-protocol",
+        &["front", "proxyProtocol"],
+        Form::Flag,
+    ),
+];
+
+/// How a binding is written: tags are texts.
+#[derive(Clone, Copy)]
+enum Form {
+    Text,
+    Number,
+    Numbers,
+    Flag,
+}
+
+impl Form {
+    /// Returns the value of a tag. One that cannot be read stays a text, for the loader to refuse.
+    fn read(self, text: &str) -> Value {
+        let read = match self {
+            Self::Text => None,
+            Self::Number => text.trim().parse::<i64>().ok().map(Value::from),
+            Self::Flag => text.trim().parse::<bool>().ok().map(Value::from),
+            Self::Numbers => {
+                let numbers = text.split(',').map(|part| part.trim().parse::<i64>());
+                numbers.collect::<Result<Vec<_>, _>>().ok().map(Value::from)
+            }
+        };
+        read.unwrap_or_else(|| Value::from(text))
+    }
+}
+
+impl Lowerer<'_> {
+    /// Returns the bindings of a resource: tags stand before what was said beside it. A tag that is no
+    /// binding stays under its own name, for the loader to refuse.
+    pub(super) fn bindings(&self, id: &str, document: &Document) -> Object {
+        let beside = self.estate.bindings.get(id);
+        let mut bound = beside.map_or_else(Object::new, |beside| Object::clone(beside));
+        for (tag, value) in json::object(&document.body, "tags").into_iter().flatten() {
+            let lower = tag.to_ascii_lowercase();
+            let (Some(tag), Some(text)) = (lower.strip_prefix(PREFIX), value.as_str()) else {
+                continue;
+            };
+            let known = TAGS.iter().find(|(known, ..)| *known == tag);
+            let (path, form) = known.map_or_else(
+                || (vec![lower.as_str()], Form::Text),
+                |(_, path, form)| (path.to_vec(), *form),
+            );
+            put(&mut bound, &path, form.read(text));
+        }
+        bound
+    }
+
+    /// Adds the bindings of a resource to its table.
+    pub(super) fn bind(&self, id: &str, document: &Document, into: &mut Table) {
+        let bound = self.bindings(id, document);
+        into.extend(json::table_from(&bound));
+    }
+}
+
+fn put(into: &mut Object, path: &[&str], value: Value) {
+    match path {
+        [] => {}
+        [key] => {
+            into.insert((*key).to_owned(), value);
+        }
+        [key, rest @ ..] => {
+            let inner = into.entry((*key).to_owned());
+            let inner = inner.or_insert_with(|| Value::Object(Object::new()));
+            if let Value::Object(inner) = inner {
+                put(inner, rest, value);
+            }
+        }
+    }
+}
