@@ -128,7 +128,9 @@ pub struct Fabric<H: Host = LinuxHost> {
     snapshot: Arc<Snapshot>,
     /// The ports of the policy in force.
     ports: Vec<PortSpec>,
-    /// Those of them that had no device when it was last looked: the next apply attaches them.
+    /// Ports of the policy in force that have no namespace and so no device.
+    unattached: Vec<PortSpec>,
+    /// Those of [`Self::ports`] that had no device when it was last looked: the next apply attaches them.
     lost: Vec<PortId>,
     /// The namespaces that the devices are in, to notice one that was made anew under its name.
     places: HashMap<PortId, NamespaceId>,
@@ -196,6 +198,7 @@ impl<H: Host> Fabric<H> {
             names: Names::default(),
             snapshot: Arc::default(),
             ports: Vec::new(),
+            unattached: Vec::new(),
             lost: Vec::new(),
             places: HashMap::new(),
         }
@@ -328,6 +331,7 @@ impl<H: Host> Fabric<H> {
         self.numbers = numbers;
         self.names = compiled.names;
         self.ports = compiled.ports;
+        self.unattached = compiled.unattached;
         self.snapshot = snapshot;
         self.lost.clear();
         self.places.extend(places);
