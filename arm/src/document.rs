@@ -1,6 +1,6 @@
 //! A resource as it is kept: what its owner wrote, and nothing that can be worked out.
 
-use crate::id::ResourceId;
+use crate::id::{ResourceId, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -14,7 +14,9 @@ pub enum Origin {
     Api,
 }
 
-/// A resource that is no child. Children (subnets, rules, routes) are inside it, in `properties`.
+/// A resource that is kept on its own. Children that Azure shows inside of their parent (subnets,
+/// rules, routes) are in its `properties`; other children (rules of a database server) have a
+/// document each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Document {
@@ -25,9 +27,48 @@ pub struct Document {
     pub alias: String,
     /// Who declares it.
     pub origin: Origin,
+    /// The version of the estate in which it was made: another one when it is removed and made again.
+    pub created: u64,
+    /// When it was made, in seconds since 1970.
+    pub created_at: u64,
     /// A number that is another one after every change.
     pub version: u64,
     /// Everything else as ARM has it: `location`, `tags`, `sku`, `kind`, `properties`; without `id`,
-    /// `name`, `type`, `etag` and whatever else is for reading alone.
+    /// `name`, `type`, `etag` and whatever else is for reading alone. Names are spelled as Azure does,
+    /// defaults are filled in, and addresses that were allocated are written down.
+    pub body: Map<String, Value>,
+}
+
+impl Document {
+    /// Returns `properties`, if there are any.
+    #[must_use]
+    pub fn properties(&self) -> Option<&Map<String, Value>> {
+        self.body.get("properties")?.as_object()
+    }
+
+    /// Returns a text of the outer level, such as `location`; empty if there is none.
+    #[must_use]
+    pub fn text(&self, name: &str) -> &str {
+        self.body.get(name).and_then(Value::as_str).unwrap_or("")
+    }
+
+    /// Returns the ETag, which is another one after every change. Inline children share it, as on the
+    /// platform.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        let guid = crate::estate::guid(&[&self.id.key(), &self.version.to_string(), "etag"]);
+        format!("W/\"{guid}\"")
+    }
+}
+
+/// A resource group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Group {
+    /// Its ID, spelled as when it was made.
+    pub scope: Scope,
+    /// A number that is another one after every change.
+    pub version: u64,
+    /// `location`, `tags` and what else its owner wrote, without what is for reading alone.
     pub body: Map<String, Value>,
 }

@@ -12,3 +12,4 @@ pub mod error;
 pub mod estate;
 pub mod id;
 pub mod platform;
+pub mod types;

@@ -52,7 +52,11 @@ impl<'f> Section<'f> {
         errors: &'f Errors,
         known: &'static [&'static str],
     ) -> Self {
-        let section = Self::over(table, path, errors);
+        let section = Self {
+            table,
+            path,
+            errors,
+        };
         for (key, value) in table
             .iter()
             .filter(|(key, _)| !known.contains(&key.as_str()))
@@ -64,15 +68,6 @@ impl<'f> Section<'f> {
             );
         }
         section
-    }
-
-    /// Opens a table whose keys are looked at elsewhere.
-    pub(super) fn over(table: &'f Table, path: String, errors: &'f Errors) -> Self {
-        Self {
-            table,
-            path,
-            errors,
-        }
     }
 
     /// Returns the path of a key of this table.

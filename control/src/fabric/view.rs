@@ -221,8 +221,7 @@ pub struct PortView {
     pub number: u16,
     /// Its name, such as `nic/vm0`.
     pub name: String,
-    /// `attached`, `detached` for one whose device is gone, or `unattached` for one that no namespace
-    /// is known of.
+    /// `attached`, or `detached` for one whose device is gone.
     pub state: String,
     /// The namespace of its device.
     pub namespace: String,

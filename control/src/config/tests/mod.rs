@@ -1,6 +1,5 @@
 mod access;
 mod addresses;
-mod binding;
 mod dns;
 mod fronts;
 mod groups;

@@ -60,7 +60,7 @@ impl Lowerer<'_> {
     /// Returns the bindings of a resource: tags stand before what was said beside it. A tag that is no
     /// binding stays under its own name, for the loader to refuse.
     pub(super) fn bindings(&self, id: &str, document: &Document) -> Object {
-        let beside = self.estate.bindings.get(id);
+        let beside = self.estate.binding(id);
         let mut bound = beside.map_or_else(Object::new, |beside| Object::clone(beside));
         for (tag, value) in json::object(&document.body, "tags").into_iter().flatten() {
             let lower = tag.to_ascii_lowercase();

@@ -25,7 +25,7 @@ const REFERRED: [&str; 2] = [kinds::PUBLIC_IP, kinds::PUBLIC_IP_PREFIX];
 #[must_use]
 pub fn lower(estate: &Estate) -> Table {
     let mut lowerer = Lowerer::new(estate);
-    let mut table = json::table_from(&estate.host);
+    let mut table = json::table_from(estate.host());
     for kind in &kinds::DECLARED {
         let mut sections = Vec::new();
         for (id, document) in lowerer.of(kind.arm) {
@@ -48,7 +48,7 @@ pub fn lower(estate: &Estate) -> Table {
 /// Returns the resources whose type has no effect here: they are kept, and that is all.
 #[must_use]
 pub fn without_effect(estate: &Estate) -> Vec<ResourceId> {
-    let documents = estate.documents.values();
+    let documents = estate.documents();
     let without = documents.filter(|document| {
         let arm = document.id.kind();
         let is = |known: &str| known.eq_ignore_ascii_case(&arm);
@@ -75,7 +75,7 @@ struct Lowerer<'e> {
 impl<'e> Lowerer<'e> {
     fn new(estate: &'e Estate) -> Self {
         let mut by_kind: HashMap<String, Vec<Keyed<'e>>> = HashMap::new();
-        for (key, document) in &estate.documents {
+        for (key, document) in estate.entries() {
             let kind = document.id.kind().to_ascii_lowercase();
             by_kind.entry(kind).or_default().push((key, document));
         }
@@ -128,7 +128,7 @@ impl<'e> Lowerer<'e> {
 
     /// Returns the document that an ID names.
     fn find(&self, id: &str) -> Option<&'e Arc<Document>> {
-        self.estate.documents.get(&id.to_ascii_lowercase())
+        self.estate.document_by_key(&id.to_ascii_lowercase())
     }
 
     /// Returns what the configuration calls a resource. An ID that names none stays an ID: the loader

@@ -1,6 +1,5 @@
 //! The law of the bridge, and what ARM says that the configuration does not.
 
-mod arm;
 mod law;
 
 use super::*;
@@ -12,7 +11,7 @@ use postern_arm::estate::Estate;
 use postern_arm::id::ResourceId;
 use serde_json::Value;
 use std::collections::HashSet;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use toml::Table;
 
 pub(super) static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::bundled().unwrap());
@@ -23,16 +22,16 @@ pub(super) fn estate(raised: Raised) -> Estate {
     for (id, body) in raised.documents {
         put(&mut estate, id, body);
     }
-    for (id, bound) in raised.bindings {
-        estate.bindings.insert(id.key(), Arc::new(bound));
-    }
-    estate.host = Arc::new(raised.host);
-    estate
+    let mut parts = estate.to_parts();
+    let bindings = raised.bindings.into_iter();
+    parts.bindings = bindings.map(|(id, bound)| (id.key(), bound)).collect();
+    parts.host = raised.host;
+    Estate::from_parts(parts)
 }
 
 /// Puts a document; its alias is its name, or that with its group if the name is taken.
 pub(super) fn put(estate: &mut Estate, id: ResourceId, body: serde_json::Map<String, Value>) {
-    let same_kind = estate.documents.values().filter(|it| it.id.is(&id.kind()));
+    let same_kind = estate.documents().filter(|it| it.id.is(&id.kind()));
     let taken: HashSet<String> = same_kind.map(|it| it.alias.to_ascii_lowercase()).collect();
     let name = id.name().to_owned();
     let alias = if taken.contains(&name.to_ascii_lowercase()) {
@@ -40,18 +39,20 @@ pub(super) fn put(estate: &mut Estate, id: ResourceId, body: serde_json::Map<Str
     } else {
         name
     };
-    estate.version += 1;
+    assert_eq!(estate.document(&id), None, "an ID twice");
+    let mut parts = estate.to_parts();
+    parts.version += 1;
     let document = Document {
         alias,
         origin: Origin::Api,
-        version: estate.version,
+        created: parts.version,
+        created_at: 0,
+        version: parts.version,
         body,
         id,
     };
-    let before = estate
-        .documents
-        .insert(document.id.key(), Arc::new(document));
-    assert_eq!(before, None, "an ID twice");
+    parts.documents.push(document);
+    *estate = Estate::from_parts(parts);
 }
 
 pub(super) fn load(table: &Table) -> Model {
