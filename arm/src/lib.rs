@@ -12,4 +12,5 @@ pub mod error;
 pub mod estate;
 pub mod id;
 pub mod platform;
+pub mod template;
 pub mod types;

@@ -1,0 +1,127 @@
+//! What all templates of one deployment share: what is left to them, expressions already read, and
+//! facts of the host.
+
+use super::budget::Budget;
+use super::expression::Expression;
+use super::problem::Problem;
+use serde_json::Value;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// One deployment with all its nested ones.
+#[derive(Debug)]
+pub struct Session {
+    /// What is left.
+    pub budget: Budget,
+    /// What `environment()` returns.
+    pub environment: Value,
+    /// What `tenant()` returns.
+    pub tenant: Value,
+    /// What `deployer()` returns.
+    pub deployer: Value,
+    /// The time since 1970 that `utcNow()` tells.
+    pub now: Duration,
+    /// What `newGuid()` is made of.
+    pub entropy: u128,
+    expressions: RefCell<HashMap<String, Arc<Expression>>>,
+    numbers: Cell<u64>,
+    secrets: RefCell<Vec<String>>,
+}
+
+impl Session {
+    /// Begins a deployment.
+    #[must_use]
+    pub fn new(
+        environment: Value,
+        tenant: Value,
+        deployer: Value,
+        now: Duration,
+        entropy: u128,
+    ) -> Self {
+        Self {
+            budget: Budget::default(),
+            environment,
+            tenant,
+            deployer,
+            now,
+            entropy,
+            expressions: RefCell::default(),
+            numbers: Cell::new(0),
+            secrets: RefCell::default(),
+        }
+    }
+
+    /// Reads an expression, once however often it occurs.
+    ///
+    /// # Errors
+    ///
+    /// It is none.
+    pub fn parse(&self, text: &str) -> Result<Arc<Expression>, Problem> {
+        if let Some(read) = self.expressions.borrow().get(text) {
+            return Ok(Arc::clone(read));
+        }
+        let read = Arc::new(Expression::parse(text)?);
+        self.expressions
+            .borrow_mut()
+            .insert(text.to_owned(), Arc::clone(&read));
+        Ok(read)
+    }
+
+    /// Returns a number that the session has not given yet.
+    pub fn number(&self) -> u64 {
+        let number = self.numbers.get().wrapping_add(1);
+        self.numbers.set(number);
+        number
+    }
+
+    /// Returns a GUID that the session has not given yet.
+    pub fn guid(&self) -> Uuid {
+        let name = self.number().to_be_bytes();
+        let bytes = Uuid::new_v5(&Uuid::from_u128(self.entropy), &name).into_bytes();
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
+
+    /// Notes the texts in the value of a secure parameter. Short ones tell nothing, and would be found
+    /// in everything.
+    pub fn keep_secret(&self, value: &Value) {
+        const LEAST: usize = 4;
+        match value {
+            Value::String(text) if text.len() >= LEAST => {
+                self.secrets.borrow_mut().push(text.clone());
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.keep_secret(item)),
+            Value::Object(fields) => fields.values().for_each(|field| self.keep_secret(field)),
+            _ => {}
+        }
+    }
+
+    /// Takes out what contains the value of a secure parameter.
+    pub fn without_secrets(&self, value: &mut Value) {
+        let secrets = self.secrets.borrow();
+        if !secrets.is_empty() {
+            strip(value, &secrets);
+        }
+    }
+}
+
+fn strip(value: &mut Value, secrets: &[String]) {
+    let is_secret = |value: &Value| {
+        value
+            .as_str()
+            .is_some_and(|text| secrets.iter().any(|secret| text.contains(secret)))
+    };
+    match value {
+        Value::Array(items) => {
+            items.retain(|item| !is_secret(item));
+            items.iter_mut().for_each(|item| strip(item, secrets));
+        }
+        Value::Object(fields) => {
+            fields.retain(|_, field| !is_secret(field));
+            fields.values_mut().for_each(|field| strip(field, secrets));
+        }
+        _ => {}
+    }
+}
