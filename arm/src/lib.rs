@@ -7,6 +7,7 @@
 //! Dependencies point one way: `id, error <- document <- estate, types <- template, deploy, roles,
 //! token <- rest`. Nothing here knows a packet, a socket or the TOML file.
 
+pub mod deploy;
 pub mod document;
 pub mod error;
 pub mod estate;

@@ -1,0 +1,407 @@
+//! Deploys a template: its resources in their order, nested deployments in themselves, then outputs.
+
+use super::context::{Access, DeployContext, Resources};
+use super::log::Log;
+use super::place;
+use super::record;
+use super::request::{DeploymentRequest, Mode};
+use super::view::{State, View};
+use crate::error::ArmError;
+use crate::id::{ResourceId, Scope};
+use crate::template::evaluate::{Env, Evaluator, Phase};
+use crate::template::frame::{Frame, Kind, Place};
+use crate::template::instance::{DEPLOYMENTS, Fate, GROUPS, Instance, expand, in_loops};
+use crate::template::order::{Directory, Order, circular, order};
+use crate::template::outputs::outputs;
+use crate::template::parameters::{self, Type};
+use crate::template::problem::{Located, Problem};
+use crate::template::session::Session;
+use crate::template::value::{field, get};
+use crate::template::world::Nowhere;
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Why a template stopped.
+pub(super) enum Stop {
+    /// It reads a resource of an outer template that is still to be deployed.
+    NotYet(u64),
+    /// It failed.
+    Failed(ArmError),
+}
+
+impl From<ArmError> for Stop {
+    fn from(error: ArmError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// One deployment with all that is nested in it.
+pub(super) struct Run<'a, R> {
+    pub(super) resources: &'a mut R,
+    pub(super) ctx: &'a DeployContext<'a>,
+    pub(super) session: &'a Session,
+    pub(super) log: Log,
+}
+
+/// A template to be deployed.
+pub(super) struct Task<'a> {
+    /// The ID of the deployment.
+    pub(super) id: &'a ResourceId,
+    /// What is asked for.
+    pub(super) request: &'a DeploymentRequest,
+    /// The names that its expressions use.
+    pub(super) frame: &'a Frame,
+    /// Its parameters, for the record.
+    pub(super) types: &'a [(String, Type)],
+    /// The loops around it.
+    pub(super) loops: &'a [(String, usize)],
+    /// The template in whose names it is written.
+    pub(super) outer: Option<&'a State<'a>>,
+    /// Its place in the outermost template.
+    pub(super) path: &'a str,
+}
+
+/// The properties of a resource that say how it is deployed, and are no part of it.
+const NOT_OF_THE_BODY: [&str; 14] = [
+    "apiVersion",
+    "name",
+    "type",
+    "dependsOn",
+    "condition",
+    "copy",
+    "resources",
+    "comments",
+    "scope",
+    "existing",
+    "import",
+    "asserts",
+    "metadata",
+    "extension",
+];
+
+impl<R: Resources> Run<'_, R> {
+    /// Deploys a template and returns the deployment as GET shows it.
+    pub(super) fn template(&mut self, task: &Task<'_>) -> Result<Value, Stop> {
+        let template = &task.request.template;
+        let stop = |located: Located| stop(located, task.path);
+        let evaluator = Evaluator {
+            session: self.session,
+            frame: task.frame,
+            world: &Nowhere,
+        };
+        if field(template, "resources").is_none() {
+            let why = "Required property 'resources' not found in JSON";
+            return Err(stop(Problem::Template(why.to_owned()).into()));
+        }
+        let target = &task.id.scope;
+        let expanded = expand(&evaluator, template, target, task.loops).map_err(stop)?;
+        let directory = Directory::new(&expanded).map_err(stop)?;
+        let instances = expanded.instances;
+        let order = order(&instances, &directory, target).map_err(stop)?;
+        let mut state = State {
+            target: target.clone(),
+            instances: &instances,
+            directory: &directory,
+            done: vec![false; instances.len()],
+            nested: HashMap::new(),
+            outer: task.outer,
+        };
+        for at in &order.instances {
+            self.with_needs(task, &mut state, &order, *at)?;
+        }
+        let view = View {
+            state: &state,
+            resources: &*self.resources,
+            ctx: self.ctx,
+        };
+        let evaluator = Evaluator {
+            world: &view,
+            ..evaluator
+        };
+        let outputs = outputs(&evaluator, template, task.loops).map_err(stop)?;
+        let record = record::Record {
+            id: task.id,
+            request: task.request,
+            parameters: record::parameters(&evaluator, task.types),
+            outputs,
+            instances: &instances,
+            dependencies: &order.dependencies,
+            now: self.session.now,
+            correlation: &self.ctx.correlation,
+        };
+        Ok(record.succeeded(&*self.resources))
+    }
+
+    /// Deploys a resource, and before it those that its expressions turn out to read.
+    fn with_needs(
+        &mut self,
+        task: &Task<'_>,
+        state: &mut State<'_>,
+        order: &Order,
+        at: usize,
+    ) -> Result<(), Stop> {
+        let mut waiting = vec![at];
+        while let Some(at) = waiting.last().copied() {
+            if state.done.get(at).copied().unwrap_or(true) {
+                waiting.pop();
+                continue;
+            }
+            let number = match self.one(task, state, at) {
+                Ok(()) => {
+                    if let Some(done) = state.done.get_mut(at) {
+                        *done = true;
+                    }
+                    continue;
+                }
+                Err(Stop::NotYet(number)) => number,
+                Err(failed) => return Err(failed),
+            };
+            let Some(needed) = state.instances.iter().position(|one| one.number == number) else {
+                return Err(Stop::NotYet(number));
+            };
+            for needed in undone(state, order, needed) {
+                if let Some(instance) = state
+                    .instances
+                    .get(needed)
+                    .filter(|_| waiting.contains(&needed))
+                {
+                    let located = Located::from(circular(&instance.id.to_string()));
+                    return Err(stop(located.under(&instance.path), task.path));
+                }
+                waiting.push(needed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Deploys one resource.
+    fn one(&mut self, task: &Task<'_>, state: &mut State<'_>, at: usize) -> Result<(), Stop> {
+        let Some(instance) = state.instances.get(at) else {
+            return Ok(());
+        };
+        if instance.fate != Fate::Deployed {
+            return Ok(());
+        }
+        if instance.id.is(DEPLOYMENTS) {
+            let value = self.nested(task, state, instance)?;
+            state.nested.insert(at, value);
+            return Ok(());
+        }
+        let mut body = self.body(task, state, instance)?;
+        if instance.id.is(GROUPS) {
+            let scope = Scope::Group(
+                instance
+                    .id
+                    .scope
+                    .subscription()
+                    .unwrap_or_default()
+                    .to_owned(),
+                instance.id.name().to_owned(),
+            );
+            (self.ctx.authorize)(&Access::WriteGroup(&scope))?;
+            let value = self.resources.put_group(&scope, body);
+            let value = value.map_err(|error| failed(error, &scope.to_string()))?;
+            state.nested.insert(at, value);
+            return Ok(());
+        }
+        let id = &instance.id;
+        (self.ctx.authorize)(&Access::Write(id, &body))
+            .map_err(|error| failed(error, &id.to_string()))?;
+        let has_effect = self.resources.has_effect(&id.kind());
+        if !has_effect {
+            // What nobody uses is not kept: the password of a machine that there is not.
+            self.session.without_secrets(&mut body);
+        }
+        self.log.writes(id, &*self.resources, has_effect, instance);
+        self.resources
+            .put(id, body)
+            .map_err(|error| failed(error, &id.to_string()))?;
+        Ok(())
+    }
+
+    /// Works out the body of a resource.
+    fn body(&self, task: &Task<'_>, state: &State<'_>, instance: &Instance) -> Result<Value, Stop> {
+        let own: Map<String, Value> = instance
+            .raw
+            .iter()
+            .filter(|(name, _)| {
+                !NOT_OF_THE_BODY
+                    .iter()
+                    .any(|other| name.eq_ignore_ascii_case(other))
+            })
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        self.evaluate(task, state, instance, &Value::Object(own))
+            .map_err(|located| stop(located.under(&instance.path), task.path))
+    }
+
+    fn evaluate(
+        &self,
+        task: &Task<'_>,
+        state: &State<'_>,
+        instance: &Instance,
+        value: &Value,
+    ) -> Result<Value, Located> {
+        let view = View {
+            state,
+            resources: &*self.resources,
+            ctx: self.ctx,
+        };
+        let evaluator = Evaluator {
+            session: self.session,
+            frame: task.frame,
+            world: &view,
+        };
+        in_loops(&instance.loops, None, &mut |loops| {
+            evaluator.value(value, Env::new(Phase::Body).with_loops(loops))
+        })
+    }
+
+    /// Deploys a nested deployment and returns it as GET shows it.
+    fn nested(
+        &mut self,
+        task: &Task<'_>,
+        state: &State<'_>,
+        instance: &Instance,
+    ) -> Result<Value, Stop> {
+        let path = match task.path {
+            "" => format!("{}.properties.template", instance.path),
+            outer => format!("{outer}.{}.properties.template", instance.path),
+        };
+        let located = |why: &str| {
+            let located = Located::from(Problem::Template(why.to_owned()));
+            stop(located.under("properties").under(&instance.path), task.path)
+        };
+        let Some(properties) = field(&instance.raw, "properties").and_then(Value::as_object) else {
+            return Err(located("the nested deployment needs 'properties'"));
+        };
+        // The template is worked out by the deployment of its own; everything else is of this one.
+        let mut own = properties.clone();
+        let template = own
+            .keys()
+            .find(|name| name.eq_ignore_ascii_case("template"))
+            .cloned();
+        let template = template.and_then(|name| own.shift_remove(&name));
+        let own = self
+            .evaluate(task, state, instance, &Value::Object(own))
+            .map_err(|found| stop(found.under("properties").under(&instance.path), task.path))?;
+        let Value::Object(mut own) = own else {
+            return Err(located("the properties are an object"));
+        };
+        own.extend(template.map(|template| ("template".to_owned(), template)));
+        let request = DeploymentRequest::of_properties(&own)
+            .map_err(|error| error.at(path.trim_end_matches(".template")))?;
+        if request.mode == Mode::Complete {
+            return Err(located(
+                "The mode 'Complete' is not supported for nested deployments; accepted: Incremental",
+            ));
+        }
+        (self.ctx.authorize)(&Access::Write(&instance.id, &Value::Null))?;
+        let place = place::of(&instance.id, &request, &*self.resources, self.ctx)?;
+        let is_inner = get(&Value::Object(own), "expressionEvaluationOptions")
+            .and_then(|options| get(options, "scope")?.as_str())
+            .is_some_and(|scope| scope.eq_ignore_ascii_case("inner"));
+        let value = match is_inner {
+            true => {
+                let (frame, types) = frame(self.session, place, &request, &path)?;
+                self.template(&Task {
+                    id: &instance.id,
+                    request: &request,
+                    frame: &frame,
+                    types: &types,
+                    loops: &[],
+                    outer: None,
+                    path: &path,
+                })?
+            }
+            // Every expression is in the names of the outer template, its resource group included.
+            false => self.template(&Task {
+                id: &instance.id,
+                request: &request,
+                frame: task.frame,
+                types: &[],
+                loops: &instance.loops,
+                outer: Some(state),
+                path: &path,
+            })?,
+        };
+        record::keep(self.resources, &instance.id, &value)?;
+        Ok(value)
+    }
+}
+
+/// Returns what must be deployed before a resource, itself last to be begun with first: as a stack.
+fn undone(state: &State<'_>, order: &Order, needed: usize) -> Vec<usize> {
+    let mut stack = vec![needed];
+    let mut at = 0;
+    while let Some(one) = stack.get(at).copied() {
+        for other in order.dependencies.get(one).map_or(&[][..], Vec::as_slice) {
+            let is_done = state.done.get(*other).copied().unwrap_or(true);
+            if !is_done && !stack.contains(other) {
+                stack.push(*other);
+            }
+        }
+        at = at.saturating_add(1);
+    }
+    // In the order of all: what comes first there is on top.
+    let rank = |one: &usize| order.instances.iter().position(|other| other == one);
+    stack.sort_by_key(|one| std::cmp::Reverse(rank(one)));
+    stack
+}
+
+/// Returns the names of a template with the parameters given to it, all of them worked out.
+pub(super) fn frame(
+    session: &Session,
+    place: Arc<Place>,
+    request: &DeploymentRequest,
+    path: &str,
+) -> Result<(Frame, Vec<(String, Type)>), ArmError> {
+    let template = &request.template;
+    let sorted = parameters::sort_out(template, &request.parameters)?;
+    let frame = Frame::new(place, template, sorted.given, sorted.defaults)
+        .map_err(|located| located.error(path))?;
+    let evaluator = Evaluator {
+        session,
+        frame: &frame,
+        world: &Nowhere,
+    };
+    let value = |kind, part: &str, name: &str| {
+        frame
+            .value(kind, name, &evaluator, Env::new(Phase::Variables))
+            .map_err(|problem| {
+                let located = Located::from(problem);
+                located.under(name).under(part).error(path)
+            })
+    };
+    for (name, kind) in &sorted.types {
+        let value = value(Kind::Parameter, "parameters", name)?;
+        if !value.is_null() {
+            parameters::check(template, name, &value)?;
+        }
+        if kind.is_secure() {
+            session.keep_secret(&value);
+        }
+    }
+    // Those that nothing uses too: what is wrong with them is better known now.
+    for name in frame.names(Kind::Variable) {
+        value(Kind::Variable, "variables", &name)?;
+    }
+    Ok((frame, sorted.types))
+}
+
+/// Returns why the template stops at a problem.
+fn stop(located: Located, path: &str) -> Stop {
+    match located.problem {
+        Problem::NotYet(number) => Stop::NotYet(number),
+        _ => Stop::Failed(located.error(path)),
+    }
+}
+
+/// Says in an error which resource it is about.
+fn failed(error: ArmError, id: &str) -> ArmError {
+    match error.target {
+        Some(_) => error,
+        None => error.at(id),
+    }
+}
