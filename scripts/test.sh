@@ -28,21 +28,31 @@ ensure_deny() {
     rm -rf "$TOOLS/build"
 }
 
-# The servers and SDKs that the cases drive, from npm and PyPI, in the versions that tests/clients names.
+# The servers, SDKs and the az that the cases drive, from npm and PyPI, in the versions that
+# tests/clients names.
 ensure_clients() {
-    local from=tests/clients node="$TOOLS/node" python="$TOOLS/python"
+    local from=tests/clients node="$TOOLS/node"
     if ! cmp -s "$from/package.json" "$node/installed"; then
         rm -rf "$node" && mkdir -p "$node"
         cp "$from/package.json" "$node/"
         npm install --prefix "$node" --no-audit --no-fund --no-package-lock --silent
         cp "$from/package.json" "$node/installed"
     fi
-    if ! cmp -s "$from/requirements.txt" "$python/installed"; then
-        rm -rf "$python"
-        python3 -m venv "$python"
-        "$python/bin/pip" install --quiet --disable-pip-version-check -r "$from/requirements.txt"
-        cp "$from/requirements.txt" "$python/installed"
-    fi
+    ensure_venv python "$from/requirements.txt"
+    # Apart, because az pins other versions of the same SDKs. Most of what it brings is never
+    # imported here: what is gets compiled when it first runs.
+    ensure_venv az "$from/az.txt" --no-compile
+}
+
+# Installs what a file names into a Python of its own: NAME FILE [OPTION OF PIP...]
+ensure_venv() {
+    local place="$TOOLS/$1" wanted="$2"
+    shift 2
+    ! cmp -s "$wanted" "$place/installed" || return 0
+    rm -rf "$place"
+    python3 -m venv "$place"
+    "$place/bin/pip" install --quiet --disable-pip-version-check "$@" -r "$wanted"
+    cp "$wanted" "$place/installed"
 }
 
 check_dependencies() {

@@ -17,6 +17,7 @@ pub mod keys;
 pub mod learn;
 pub mod model;
 pub mod server;
+pub mod store;
 
 use std::error::Error;
 

@@ -20,6 +20,8 @@ fn path(namespace: &NamespaceRef) -> PathBuf {
         NamespaceRef::Path(path) => path.clone(),
         NamespaceRef::Pid(pid) => PathBuf::from(format!("/proc/{pid}/ns/net")),
         NamespaceRef::Own => PathBuf::from("/proc/thread-self/ns/net"),
+        // There is nothing to open.
+        NamespaceRef::Unattached => PathBuf::new(),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::{CatalogArgs, CliError};
 use crate::config;
-use crate::keys::file::DEFAULT_DIR;
 use crate::server::{ServerError, serve};
+use crate::store::DEFAULT_DIR;
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ pub(super) struct RunArgs {
     /// The configuration to start with
     #[arg(short, long, value_name = "FILE")]
     config: PathBuf,
-    /// Where the keys of networks and subnets are kept, made if it is not there
+    /// Where resources and the keys of networks and subnets are kept, made if it is not there
     /// [env: POSTERN_STATE_DIR] [default: /var/lib/postern]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,

@@ -47,6 +47,8 @@ pub struct Compiled {
     pub snapshot: Snapshot,
     /// What has to be attached, in the order of the port numbers.
     pub ports: Vec<PortSpec>,
+    /// Ports of the policy that have no namespace, in the same order: packets to them are lost.
+    pub unattached: Vec<PortSpec>,
     /// The names behind the numbers of the policy.
     pub names: Names,
 }
@@ -147,9 +149,13 @@ pub fn compile_learned(
     let mut snapshot = compiler.snapshot;
     snapshot.access = Arc::new(access);
     snapshot.ports = table(&ports, kinds);
+    let (ports, unattached) = ports
+        .into_iter()
+        .partition(|port| port.namespace.is_attached());
     Ok(Compiled {
         snapshot,
         ports,
+        unattached,
         names: numbers.names(),
     })
 }

@@ -3,6 +3,7 @@
 use super::CompileError;
 use crate::catalog::Service;
 use crate::keys::Keys;
+use crate::keys::rows::issued;
 use postern_dataplane::policy::{AccessRuleId, PortId, ResourceId, RuleId, ServiceId};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -69,6 +70,12 @@ impl PortNumbers {
     #[must_use]
     pub fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// Goes back to these keys, but issues none again that was issued since.
+    pub fn restore(&mut self, mut keys: Keys) {
+        keys.skip(&issued(&self.keys));
+        self.keys = keys;
     }
 
     /// Returns the numbers of these ports and of no others.

@@ -46,7 +46,7 @@ pub struct PortSpec {
     pub name: String,
     /// What it is.
     pub kind: PortKindName,
-    /// The namespace that the device is made in.
+    /// The namespace that the device is made in; a port without one has no device.
     pub namespace: NamespaceRef,
     /// The name of the device there.
     pub device: String,

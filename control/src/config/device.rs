@@ -16,13 +16,13 @@ const SMALLEST_MTU: u16 = 576;
 pub(super) struct Shared(HashMap<NamespaceRef, (String, Device)>);
 
 /// Reads a device.
-pub(super) fn device(section: &Section<'_>) -> Option<Device> {
+fn device(section: &Section<'_>) -> Option<Device> {
     let namespace = section.parse_required("namespace", A_NAMESPACE);
     device_in(section, namespace)
 }
 
 /// Reads what a device is besides its namespace.
-fn device_in(section: &Section<'_>, namespace: Option<NamespaceRef>) -> Option<Device> {
+pub(super) fn device_in(section: &Section<'_>, namespace: Option<NamespaceRef>) -> Option<Device> {
     let name = section
         .text("device", A_DEVICE)
         .unwrap_or(Device::DEFAULT_NAME);
@@ -75,12 +75,16 @@ impl Loader<'_> {
         }
     }
 
-    /// Reads the device of a service, which other services of its namespace have too.
+    /// Reads the device of a service, which other services of its namespace have too. One that names no
+    /// namespace has no device, which only a front cannot do without.
     pub(super) fn shared_device(
         &mut self,
         section: &Section<'_>,
         shared: &mut Shared,
     ) -> Option<Device> {
+        if !section.has("namespace") && !section.has("front") {
+            return device_in(section, Some(NamespaceRef::Unattached));
+        }
         let device = device(section)?;
         match shared.0.get(&device.namespace) {
             None => {

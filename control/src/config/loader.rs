@@ -14,7 +14,7 @@ use std::hash::Hash;
 use std::net::Ipv4Addr;
 use toml::{Table, Value};
 
-const ROOT_KEYS: &[&str] = &[
+pub(super) const ROOT_KEYS: &[&str] = &[
     "location",
     "subscription",
     "resourceGroup",
@@ -34,6 +34,8 @@ const ROOT_KEYS: &[&str] = &[
     "networkSecurityGroup",
     "service",
     "dns",
+    "bind",
+    "publicIPPool",
 ];
 
 const A_REGION: &str = "the name of an Azure region such as \"koreacentral\", here or at the top";
@@ -112,8 +114,17 @@ impl<'f> Loader<'f> {
     }
 
     /// Reads everything: networks before NICs and public addresses, which are held against them.
-    pub(super) fn load(mut self) -> Model {
+    /// NICs and services are read in `completed`, where they are there.
+    pub(super) fn load(mut self, completed: &'f Table) -> Model {
         let root = Section::open(self.table, String::new(), self.errors, ROOT_KEYS);
+        let completed = Section::open(completed, String::new(), self.errors, ROOT_KEYS);
+        let root_of = |key| {
+            if completed.has(key) {
+                &completed
+            } else {
+                &root
+            }
+        };
         self.model.location = if root.has("location") {
             self.location(&root)
         } else {
@@ -129,13 +140,15 @@ impl<'f> Loader<'f> {
         self.internet(&root);
         self.platform(&root);
         self.default_outbound(&root);
+        self.public_pool(&root);
         let mut names = Claims::default();
         for section in root.sections("natGateway", resources::GATEWAY_KEYS) {
             let gateway = self.nat_gateway(&section, &mut names);
             self.model.nat_gateways.extend(gateway);
         }
         let mut names = Claims::default();
-        for section in root.sections("networkInterface", resources::NIC_KEYS) {
+        for section in root_of("networkInterface").sections("networkInterface", resources::NIC_KEYS)
+        {
             let nic = self.nic(&section, &mut names);
             self.model.nics.extend(nic);
         }
@@ -144,7 +157,7 @@ impl<'f> Loader<'f> {
             let gateway = self.vnet_gateway(&section, &mut names, &mut networks);
             self.model.gateways.extend(gateway);
         }
-        self.services(&root);
+        self.services(root_of("service"));
         self.dns(&root);
         if self.errors.is_empty() {
             groups::check(&self.model, self.errors);

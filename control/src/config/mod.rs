@@ -6,6 +6,7 @@
 //! say.
 
 mod access;
+mod bind;
 mod device;
 mod dns;
 mod front;
@@ -14,6 +15,7 @@ mod loader;
 mod network;
 mod placing;
 mod policies;
+mod pool;
 mod problem;
 mod resources;
 mod routing;
@@ -77,7 +79,8 @@ pub fn parse_text(file: &Path, text: &str) -> Result<Table, ConfigErrors> {
 /// Everything in it that cannot be; there is one at least.
 pub fn parse_table(table: &Table, catalog: &Catalog) -> Result<Model, Vec<ConfigError>> {
     let errors = Errors::default();
-    let model = Loader::new(table, &errors, catalog).load();
+    let completed = bind::completed(table, &errors);
+    let model = Loader::new(table, &errors, catalog).load(&completed);
     let errors = errors.into_vec();
     if errors.is_empty() {
         Ok(model)

@@ -175,7 +175,7 @@ impl Loader<'_> {
         let nsg = "networkSecurityGroup";
         let nsg = Self::reference(section, nsg, nsg, &self.declared.nsgs);
         let asgs = self.memberships(section);
-        let device = self.own_device(section);
+        let device = self.own_device_or(section, NamespaceRef::Unattached);
         Some(NetworkInterface {
             name: name?,
             vnet: vnet?,

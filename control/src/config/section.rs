@@ -52,11 +52,7 @@ impl<'f> Section<'f> {
         errors: &'f Errors,
         known: &'static [&'static str],
     ) -> Self {
-        let section = Self {
-            table,
-            path,
-            errors,
-        };
+        let section = Self::over(table, path, errors);
         for (key, value) in table
             .iter()
             .filter(|(key, _)| !known.contains(&key.as_str()))
@@ -68,6 +64,15 @@ impl<'f> Section<'f> {
             );
         }
         section
+    }
+
+    /// Opens a table whose keys are looked at elsewhere.
+    pub(super) fn over(table: &'f Table, path: String, errors: &'f Errors) -> Self {
+        Self {
+            table,
+            path,
+            errors,
+        }
     }
 
     /// Returns the path of a key of this table.

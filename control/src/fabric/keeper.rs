@@ -1,44 +1,40 @@
-//! The keys on the disk, kept in step with the policy in force.
+//! The counters of the keys on the disk, ahead of the policy in force.
 
 use crate::keys::Keys;
-use crate::keys::file::{KeyFile, StateError};
+use crate::store::{Commit, Store, StoreError};
+use postern_arm::estate::Estate;
+use std::sync::Arc;
 use tracing::warn;
 
-/// The file of the keys, if there is one, and what it holds.
-#[derive(Debug, Default)]
-pub(super) struct Keeper {
-    file: Option<KeyFile>,
-    written: Keys,
-}
+/// Where the numbers that were issued are kept, if anywhere.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Keeper(Option<Arc<Store>>);
 
 impl Keeper {
-    pub(super) fn new(file: KeyFile, written: Keys) -> Self {
-        let file = Some(file);
-        Self { file, written }
+    pub(super) fn new(store: Arc<Store>) -> Self {
+        Self(Some(store))
     }
 
-    /// Writes down the keys of a change before it comes into force, beside those that are in force:
-    /// the change may yet fail, and the process may end in the middle of it.
-    pub(super) fn prepare(&mut self, new: &Keys, old: &Keys) -> Result<(), StateError> {
-        self.write(new.with_older(old))
+    /// Writes down that the numbers of a change are issued, before it comes into force. Who has which
+    /// is written with the change itself.
+    pub(super) fn reserve(&self, keys: &Keys) -> Result<(), StoreError> {
+        self.0.as_ref().map_or(Ok(()), |store| store.reserve(keys))
     }
 
-    /// Writes down the keys in force. Failing that, the file still holds keys that are gone, which
-    /// the next start forgets.
-    pub(super) fn settle(&mut self, keys: &Keys) {
-        if let Err(error) = self.write(keys.clone()) {
+    /// Writes down the keys in force. Failing that, the store still has those that are gone, which the
+    /// next start forgets.
+    pub(super) fn settle(&self, keys: &Keys) {
+        let Some(store) = &self.0 else { return };
+        let estate = Estate::default();
+        let written = store.commit(&Commit {
+            old: &estate,
+            new: &estate,
+            keys,
+            file: None,
+        });
+        if let Err(error) = written {
             let error = crate::chain(&error);
-            warn!(%error, "the state directory still holds keys of what is gone");
+            warn!(%error, "the store still holds keys of what is gone");
         }
-    }
-
-    fn write(&mut self, keys: Keys) -> Result<(), StateError> {
-        if let Some(file) = &self.file
-            && self.written != keys
-        {
-            file.write(&keys)?;
-            self.written = keys;
-        }
-        Ok(())
     }
 }

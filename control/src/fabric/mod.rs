@@ -34,8 +34,8 @@ use crate::catalog::Catalog;
 use crate::compile::{CompileError, Compiled, Names, PortNumbers, PortSpec, compile_learned};
 use crate::front::FrontError;
 use crate::keys::Keys;
-use crate::keys::file::{KeyFile, StateError};
 use crate::model::{Change, Learned, Model, ModelError, NamespaceRef, SupplyErrors};
+use crate::store::{Store, StoreError};
 use keeper::Keeper;
 use plan::{Plan, Update, same_device};
 use postern_dataplane::engine::{Engine, EngineConfig, SweepReport};
@@ -60,7 +60,7 @@ pub enum FabricError {
     Supply(#[from] SupplyErrors),
     /// The keys of the change cannot be kept.
     #[error(transparent)]
-    State(#[from] StateError),
+    State(#[from] StoreError),
     /// The model does not compile.
     #[error(transparent)]
     Compile(#[from] CompileError),
@@ -128,14 +128,16 @@ pub struct Fabric<H: Host = LinuxHost> {
     snapshot: Arc<Snapshot>,
     /// The ports of the policy in force.
     ports: Vec<PortSpec>,
-    /// Those of them that had no device when it was last looked: the next apply attaches them.
+    /// Ports of the policy in force that have no namespace and so no device.
+    unattached: Vec<PortSpec>,
+    /// Those of [`Self::ports`] that had no device when it was last looked: the next apply attaches them.
     lost: Vec<PortId>,
     /// The namespaces that the devices are in, to notice one that was made anew under its name.
     places: HashMap<PortId, NamespaceId>,
 }
 
 impl Fabric<LinuxHost> {
-    /// Starts the worker and brings `model` into force with the keys of `state`; packets flow when
+    /// Starts the worker and brings `model` into force with these keys; packets flow when
     /// it returns.
     ///
     /// # Errors
@@ -144,7 +146,8 @@ impl Fabric<LinuxHost> {
     pub fn start(
         model: Model,
         catalog: Arc<Catalog>,
-        state: (KeyFile, Keys),
+        store: Arc<Store>,
+        keys: Keys,
         fronts: Fronts,
     ) -> Result<Self, FabricError> {
         let config = EngineConfig {
@@ -153,9 +156,8 @@ impl Fabric<LinuxHost> {
         };
         let worker = Worker::start(Engine::new(config, Arc::default()))?;
         let mut fabric = Self::new(LinuxHost::new(worker, fronts), catalog);
-        let (file, keys) = state;
-        fabric.numbers = PortNumbers::with_keys(keys.clone());
-        fabric.keeper = Keeper::new(file, keys);
+        fabric.numbers = PortNumbers::with_keys(keys);
+        fabric.keeper = Keeper::new(store);
         fabric.model.settings.max_flows = model.settings.max_flows;
         match fabric.apply(model) {
             Ok(_) => Ok(fabric),
@@ -196,6 +198,7 @@ impl<H: Host> Fabric<H> {
             names: Names::default(),
             snapshot: Arc::default(),
             ports: Vec::new(),
+            unattached: Vec::new(),
             lost: Vec::new(),
             places: HashMap::new(),
         }
@@ -224,6 +227,24 @@ impl<H: Host> Fabric<H> {
     #[must_use]
     pub fn catalog(&self) -> &Arc<Catalog> {
         &self.catalog
+    }
+
+    /// Returns the keys of the networks and subnets in force.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        self.numbers.keys()
+    }
+
+    /// Brings a model into force again that was in force before with `keys`, so that its networks and
+    /// subnets are the same ones: for a change that came into force and could not be kept. Numbers
+    /// that the change issued are not issued again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fabric::apply`].
+    pub fn go_back(&mut self, model: Model, keys: Keys) -> Result<Applied, FabricError> {
+        self.numbers.restore(keys);
+        self.bring(model, true)
     }
 
     /// Returns the number of the policy in force.
@@ -294,9 +315,8 @@ impl<H: Host> Fabric<H> {
         let listeners = self.host.prepare_fronts(&doors)?;
         let places = self.places(&plan);
         let snapshot = Arc::new(compiled.snapshot);
-        self.keeper.prepare(numbers.keys(), self.numbers.keys())?;
-        let executed = self.execute(&plan, &snapshot);
-        let sweep = executed.inspect_err(|_| self.keeper.settle(self.numbers.keys()))?;
+        self.keeper.reserve(numbers.keys())?;
+        let sweep = self.execute(&plan, &snapshot)?;
         self.keeper.settle(numbers.keys());
         debug!(
             epoch = snapshot.epoch.0,
@@ -311,6 +331,7 @@ impl<H: Host> Fabric<H> {
         self.numbers = numbers;
         self.names = compiled.names;
         self.ports = compiled.ports;
+        self.unattached = compiled.unattached;
         self.snapshot = snapshot;
         self.lost.clear();
         self.places.extend(places);

@@ -74,7 +74,7 @@ fn check(
         .chain(nics)
         .chain(gateways)
         .chain(services)
-        .filter(|(_, device)| is_wanted(&device.namespace))
+        .filter(|(_, device)| device.namespace.is_attached() && is_wanted(&device.namespace))
         .filter_map(|(key, device)| {
             let source = check(&device.namespace).err()?;
             let (key, namespace) = (format!("{key}.namespace"), device.namespace.clone());

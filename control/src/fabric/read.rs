@@ -224,22 +224,24 @@ impl Fabric<LinuxHost> {
     pub(super) fn port_of(&self, nic: &str) -> Result<PortId, ReadError> {
         let name = format!("nic/{}", self.nic(nic)?.name);
         let known = || known(self.ports.iter().map(|spec| spec.name.as_str()));
-        self.ports
-            .iter()
+        let mut ports = self.ports.iter().chain(&self.unattached);
+        ports
             .find(|spec| spec.name.eq_ignore_ascii_case(&name))
             .map(|spec| spec.id)
             .ok_or_else(|| not_found("port", &name, known()))
     }
 
     fn in_order(&self) -> impl Iterator<Item = &PortSpec> {
-        let mut ports: Vec<_> = self.ports.iter().collect();
+        let mut ports: Vec<_> = self.ports.iter().chain(&self.unattached).collect();
         ports.sort_by_key(|spec| spec.id);
         ports.into_iter()
     }
 }
 
 fn port_view(spec: &PortSpec, missing: &[PortId]) -> PortView {
-    let state = if missing.contains(&spec.id) {
+    let state = if !spec.namespace.is_attached() {
+        "unattached"
+    } else if missing.contains(&spec.id) {
         "detached"
     } else {
         "attached"

@@ -221,7 +221,8 @@ pub struct PortView {
     pub number: u16,
     /// Its name, such as `nic/vm0`.
     pub name: String,
-    /// `attached`, or `detached` for one whose device is gone.
+    /// `attached`, `detached` for one whose device is gone, or `unattached` for one that no namespace
+    /// is known of.
     pub state: String,
     /// The namespace of its device.
     pub namespace: String,

@@ -125,13 +125,6 @@ impl Grants {
     pub fn get(&self, service: &ServiceInstance, subnet_id: &str) -> Option<SubnetId> {
         self.0.get(&place(service, subnet_id)).copied()
     }
-
-    /// Returns these grants together with those of `older` for rules that are gone.
-    pub(super) fn with_older(&self, older: &Self) -> Self {
-        let mut both = older.0.clone();
-        both.extend(self.0.clone());
-        Self(both)
-    }
 }
 
 fn place(service: &ServiceInstance, subnet_id: &str) -> (String, String) {

@@ -3,10 +3,11 @@
 //! A key is what packets carry and what services decide by (wire-identity reference, section 1),
 //! not the name. A subnet that leaves the model and comes back is another subnet with another key,
 //! so that nothing that was granted to the first is granted to the second. That is why keys outlive
-//! the process: [`mod@file`] keeps them.
+//! the process: [`crate::store`] keeps them.
 
 pub mod file;
 pub mod grants;
+pub mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -156,29 +157,6 @@ impl Keys {
 
     fn network(&self, vnet: &str) -> Option<&Network> {
         self.vnets.get(&vnet.to_ascii_lowercase())
-    }
-
-    /// Returns these keys together with those of `older` for what is no longer there: what has to
-    /// be on the disk while a change is under way, whichever of the two it ends with.
-    #[must_use]
-    pub fn with_older(&self, older: &Self) -> Self {
-        let mut both = self.clone();
-        both.grants = self.grants.with_older(&older.grants);
-        for (name, network) in &older.vnets {
-            match both.vnets.get_mut(name) {
-                None => {
-                    both.vnets.insert(name.clone(), network.clone());
-                }
-                Some(newer) if newer.key == network.key => {
-                    for (name, key) in &network.subnets {
-                        newer.subnets.entry(name.clone()).or_insert(*key);
-                    }
-                }
-                // Another network of the name: there is room for one.
-                Some(_) => {}
-            }
-        }
-        both
     }
 }
 

@@ -10,7 +10,7 @@ use thiserror::Error;
 /// Where named namespaces are mounted; the second one is the first by a symbolic link.
 const NAMED: [&str; 2] = ["/run/netns", "/var/run/netns"];
 
-/// A network namespace: by name, by path, by a process that lives in it, or Postern's own.
+/// A network namespace: by name, by path, by a process that lives in it, Postern's own, or none.
 ///
 /// It is written as it was read. A path below `/run/netns` is equal to the name that it is the
 /// mount of, so that equal references mean the same namespace as far as their spelling can tell.
@@ -25,9 +25,17 @@ pub enum NamespaceRef {
     /// A namespace without a name, which Postern makes when it is first needed and which ends with
     /// it. No text names it: it stands where a configuration names none.
     Own,
+    /// None: what would be there is kept and has no device. It stands where a configuration names none.
+    Unattached,
 }
 
 impl NamespaceRef {
+    /// Returns whether there is a namespace.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        !matches!(self, Self::Unattached)
+    }
+
     /// Returns the reference in the spelling that all equal ones share: the name, where there is
     /// one.
     #[must_use]
@@ -47,7 +55,7 @@ impl NamespaceRef {
                 let is_named = NAMED.iter().any(|named| parent == Path::new(named));
                 path.file_name().filter(|_| is_named)?.to_str()
             }
-            Self::Pid(_) | Self::Own => None,
+            Self::Pid(_) | Self::Own | Self::Unattached => None,
         }
     }
 
@@ -57,6 +65,8 @@ impl NamespaceRef {
             (Some(name), _) => (Some(name), None, None),
             (None, Self::Path(path)) => (None, Some(path), None),
             (None, Self::Pid(pid)) => (None, None, Some(*pid)),
+            // No process has this number.
+            (None, Self::Unattached) => (None, None, Some(0)),
             (None, Self::Name(_) | Self::Own) => (None, None, None),
         }
     }
@@ -116,6 +126,7 @@ impl fmt::Display for NamespaceRef {
             Self::Path(path) => write!(f, "{}", path.display()),
             Self::Pid(pid) => write!(f, "pid:{pid}"),
             Self::Own => f.write_str("(own)"),
+            Self::Unattached => f.write_str("(unattached)"),
         }
     }
 }
@@ -167,7 +178,10 @@ mod tests {
         assert_ne!(read("/proc/1/ns/net"), read("pid:1"));
         for other in ["vm0", "pid:1", "/vm0", "(own)"] {
             assert_ne!(read(other), NamespaceRef::Own, "{other}");
+            assert_ne!(read(other), NamespaceRef::Unattached, "{other}");
         }
+        assert_ne!(NamespaceRef::Own, NamespaceRef::Unattached);
+        assert_eq!(NamespaceRef::Unattached, NamespaceRef::Unattached);
     }
 
     #[test]

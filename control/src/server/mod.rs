@@ -15,8 +15,8 @@ pub use socket::{ControlSocket, DEFAULT_PATH, SocketError};
 use crate::catalog::Catalog;
 use crate::dns::{DnsError, Resolver};
 use crate::fabric::{Fabric, FabricError, Fronts};
-use crate::keys::file::{KeyFile, StateError};
 use crate::model::Model;
+use crate::store::{Store, StoreError};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,9 +32,9 @@ pub enum ServerError {
     /// The control socket could not be made.
     #[error(transparent)]
     Socket(#[from] SocketError),
-    /// The state directory cannot be used.
+    /// The state cannot be read or kept.
     #[error(transparent)]
-    State(#[from] StateError),
+    State(#[from] StoreError),
     /// The control runtime or a signal handler could not be made.
     #[error("cannot start the control runtime")]
     Runtime(#[source] io::Error),
@@ -76,8 +76,16 @@ impl Daemon {
 pub fn serve(path: &Path, state: &Path, model: Model, catalog: Catalog) -> Result<(), ServerError> {
     let socket = ControlSocket::bind(path)?;
     let fronts = Fronts::new(state.join(crate::front::ca::DIRECTORY));
-    let state = KeyFile::open(state)?;
-    let start = move || Fabric::start(model, Arc::new(catalog), state, fronts);
+    let (store, saved) = Store::open(state)?;
+    let start = move || {
+        Fabric::start(
+            model,
+            Arc::new(catalog),
+            Arc::new(store),
+            saved.keys,
+            fronts,
+        )
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,5 +1,6 @@
 //! The law of the bridge, and what ARM says that the configuration does not.
 
+mod arm;
 mod law;
 
 use super::*;

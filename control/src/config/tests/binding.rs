@@ -1,0 +1,171 @@
+//! NICs and services that name no namespace, and the patterns that name one for them.
+
+use super::*;
+
+const NIC: &str = "privateIPAddress = \"10.0.2.4\"\nnamespace = \"vm1\"";
+const BARE: &str = "privateIPAddress = \"10.0.2.4\"";
+
+fn namespaces(text: &str) -> Vec<String> {
+    let model = read(text).unwrap_or_else(|error| panic!("{error}"));
+    let nics = model.nics.iter().map(|nic| &nic.device.namespace);
+    let services = model.services.iter().map(|it| &it.device.namespace);
+    nics.chain(services).map(ToString::to_string).collect()
+}
+
+fn with_bind(bind: &str) -> String {
+    let bare = GOOD.replace("namespace = \"vm0\"", "").replace(NIC, BARE);
+    format!("{}\n{bind}", bare.replace("namespace = \"svc\"", ""))
+}
+
+#[test]
+fn what_names_no_namespace_is_unattached() {
+    let bare = with_bind("");
+    assert_eq!(namespaces(&bare), ["(unattached)"; 4]);
+    let model = read(&bare).unwrap();
+    let mut numbers = PortNumbers::default();
+    let compiled = compile(&model, &CATALOG, Epoch(1), &mut numbers).unwrap();
+    let names = |specs: &[crate::compile::PortSpec]| {
+        let names = specs.iter().map(|spec| spec.name.clone());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(names(&compiled.ports), ["internet", "platform"]);
+    let unattached = names(&compiled.unattached);
+    assert_eq!(unattached, ["nic/vm0", "nic/vm1", "service/(unattached)"]);
+    // The policy knows them all the same.
+    let nic = compiled
+        .unattached
+        .iter()
+        .find(|spec| spec.name == "nic/vm0");
+    assert!(compiled.snapshot.nic(nic.unwrap().id).is_some());
+    assert_eq!(compiled.snapshot.services.len(), 2);
+}
+
+#[test]
+fn what_has_to_have_a_namespace_says_so() {
+    assert_refused_with(&[
+        (
+            "[internet]\nnamespace = \"inet\"",
+            "[internet]",
+            "internet.namespace: missing",
+        ),
+        (
+            "address = \"20.60.16.5\"\nnamespace = \"svc\"",
+            "front = { ports = [443], connect = \"127.0.0.1:1\" }",
+            "service[0].namespace: missing",
+        ),
+    ]);
+}
+
+#[test]
+fn patterns_complete_what_is_not_said() {
+    let bound = |bind: &str| namespaces(&with_bind(bind));
+    assert_eq!(
+        bound("[[bind]]\nname = \"vm*\"\nnamespace = \"ns-{name}\""),
+        ["ns-vm0", "ns-vm1", "(unattached)", "(unattached)"]
+    );
+    // The first pattern that fits gives the value; a type, a group and an ID narrow it down.
+    let several = r#"
+        [[bind]]
+        name = "vm1"
+        resourceGroup = "other"
+        namespace = "wrong"
+        [[bind]]
+        name = "VM1"
+        namespace = "first"
+        [[bind]]
+        type = "Microsoft.Sql/servers"
+        name = "*"
+        namespace = "sql"
+        [[bind]]
+        name = "/subscriptions/*/resourceGroups/POSTERN/providers/*/networkInterfaces/vm?"
+        namespace = "{name}"
+        mtu = 1400
+    "#;
+    assert_eq!(bound(several), ["vm0", "first", "(unattached)", "sql"]);
+    let model = read(&with_bind(several)).unwrap();
+    let mtus: Vec<_> = model.nics.iter().map(|nic| nic.device.mtu).collect();
+    assert_eq!(mtus, [1400, 1400]);
+    // What a resource says itself stands.
+    let own = format!("{GOOD}\n[[bind]]\nname = \"*\"\nnamespace = \"x-{{name}}\"");
+    assert_eq!(namespaces(&own), ["vm0", "vm1", "svc", "svc"]);
+}
+
+#[test]
+fn a_pattern_with_a_key_of_services_is_for_services() {
+    let text = with_bind(
+        "[[bind]]\nname = \"*\"\nnamespace = \"svc\"\nhost = \"{name}.example\"\n\
+         front = { ports = [443], connect = \"10.1.1.1\", namespace = \"{name}\" }\n\
+         delivery = \"st6\"",
+    );
+    assert_eq!(
+        namespaces(&text),
+        ["(unattached)", "(unattached)", "svc", "svc"]
+    );
+    let model = read(&text).unwrap();
+    assert_eq!(model.services[0].resource.host, "contoso.example");
+    let front = model.services[0].front.as_ref().unwrap();
+    let backend = front.backend.namespace.as_ref().unwrap();
+    assert_eq!(backend.to_string(), "contoso");
+}
+
+#[test]
+fn wrong_patterns_are_refused_even_if_nothing_fits_them() {
+    let first = "location = \"koreacentral\"";
+    for (bind, wanted) in [
+        ("", "bind[0].name: missing"),
+        ("name = \"x\"\ntype = \"y\"", "bind[0].type = \"y\""),
+        (
+            "name = \"x\"\nnamespace = \"a b\"",
+            "bind[0].namespace = \"a b\"",
+        ),
+        ("name = \"x\"\nmtu = 1", "bind[0].mtu = 1: out of range"),
+        (
+            "name = \"x\"\naddress = \"y\"",
+            "bind[0].address = \"y\": not a value",
+        ),
+        (
+            "name = \"x\"\ncolour = 1",
+            "bind[0].colour = 1: unknown key",
+        ),
+        (
+            "name = \"x\"\ntype = \"Microsoft.Network/networkInterfaces\"\nhost = \"h\"",
+            "bind[0].host = \"h\": unknown key; accepted: type, name, resourceGroup",
+        ),
+    ] {
+        let text = format!("{first}\n[[bind]]\n{bind}\n");
+        let case = [(first, text.as_str(), wanted)];
+        assert_refused_with(&case);
+    }
+    let text = format!("{first}\nbind = 1");
+    assert_refused_with(&[(first, &text, "bind = 1: not a value")]);
+}
+
+#[test]
+fn a_pool_keeps_clear_of_everything_else() {
+    let first = "location = \"koreacentral\"";
+    let pool = |prefixes: &str| format!("{first}\npublicIPPool.prefixes = {prefixes}");
+    let good = GOOD.replacen(first, &pool("[\"20.90.0.0/24\", \"20.0.0.8/30\"]"), 1);
+    assert!(read(&good).is_ok(), "a NIC's address may be of the pool");
+    for (prefixes, wanted) in [
+        ("[\"20.90.0.1/24\"]", "bits are set behind"),
+        ("[\"10.90.0.0/24\"]", "not a public address"),
+        ("[\"20.0.0.0/8\"]", "overlaps Microsoft."),
+        (
+            "[\"20.90.0.0/24\", \"20.90.0.0/25\"]",
+            "overlaps publicIPPool.prefixes[0]",
+        ),
+        (
+            "[\"20.200.0.0/28\"]",
+            "overlaps defaultOutbound.publicIPAddress",
+        ),
+        ("[\"93.184.216.0/24\"]", "overlaps internet.addresses"),
+        ("[]", "not a value of this key"),
+    ] {
+        let lines = refusals(first, &pool(prefixes));
+        assert!(lines[0].contains(wanted), "{lines:?}");
+        assert!(
+            lines[0].starts_with("f.toml: publicIPPool.prefixes"),
+            "{lines:?}"
+        );
+    }
+}

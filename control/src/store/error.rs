@@ -1,0 +1,101 @@
+//! Why the store cannot be used.
+
+use crate::keys::file::StateError;
+use crate::keys::rows::Damage;
+use std::io;
+use std::path::PathBuf;
+
+/// Why the store cannot be opened, or did not take a change.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The system refused a step.
+    #[error("{}: cannot {step}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was to be done.
+        step: &'static str,
+        /// Why it was not.
+        source: io::Error,
+    },
+    /// Another process works with the directory.
+    #[error(
+        "{}: another postern keeps its state there; accepted: a state directory of its own \
+         (--state-dir DIR), or the end of the other", .0.display()
+    )]
+    InUse(PathBuf),
+    /// The keys that an earlier version left cannot be taken over.
+    #[error(transparent)]
+    Keys(#[from] StateError),
+    /// The file is no store, or parts of it are not what was written. It is left as it is.
+    #[error(
+        "{}: not a store of postern, or damaged: {problem}; accepted: the file from a backup, or its \
+         removal, which loses every resource that is not in the configuration file and gives every \
+         network and subnet a new identity", path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+    /// The file is of a later version of this program. It is left as it is.
+    #[error("{}: has schema {found}; accepted: a postern that knows it, this one knows up to {known}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The schema that it has.
+        found: u64,
+        /// The last schema that this program knows.
+        known: u64,
+    },
+    /// The change is not on the disk: the store is as it was.
+    #[error("{}: cannot write the change to the disk", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<redb::Error>,
+    },
+    /// A resource is of a form that could not be read back. The store is as it was.
+    #[error("{what} cannot be kept: {problem}")]
+    Unfit {
+        /// The resource.
+        what: String,
+        /// Why.
+        problem: String,
+    },
+    /// After a failed write the file could not be opened again.
+    #[error(
+        "{}: cannot be written since an earlier failure; accepted: a restart once the disk is well again",
+        .0.display()
+    )]
+    Lost(PathBuf),
+}
+
+/// What is wrong with a store.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// The file itself: its header, its pages, their checksums, its tables.
+    #[error("{0}")]
+    File(Box<redb::Error>),
+    /// A row is not what this program writes.
+    #[error("{table} {key:?}: {problem}")]
+    Row {
+        /// The table.
+        table: &'static str,
+        /// The row.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The keys contradict each other.
+    #[error("{0}")]
+    Keys(#[from] Damage),
+}
+
+impl<E: Into<redb::Error>> From<E> for Problem {
+    fn from(error: E) -> Self {
+        Self::File(Box::new(error.into()))
+    }
+}

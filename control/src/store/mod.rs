@@ -1,0 +1,247 @@
+//! The desired state on the disk: one file that holds every resource, and the keys that were issued.
+//!
+//! A change is one transaction, synchronised before it is acknowledged: after a crash it is there
+//! whole or not at all, and whatever was acknowledged is there. Keys are never issued twice: before a
+//! policy that carries a new key comes into force, [`Store::reserve`] has put the counter past it.
+//! A crash between that and [`Store::commit`] loses the number, which nobody misses.
+//!
+//! The database is redb's, in one file; this process has it alone. A file that is damaged, foreign or
+//! of a later version is refused and left as it is.
+
+mod change;
+mod error;
+mod files;
+mod read;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+pub use change::Commit;
+pub use error::{Problem, StoreError};
+pub use read::Saved;
+
+use crate::keys::{Keys, file, rows};
+use change::Rows;
+use redb::{Builder, Database, DatabaseError, WriteTransaction};
+use schema::Schema;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Where the state is kept unless told otherwise.
+pub const DEFAULT_DIR: &str = "/var/lib/postern";
+
+/// The name of the store in the state directory.
+pub const FILE: &str = "store.redb";
+
+/// The database is read once, at the start; what it may keep in memory after that is for writing.
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
+
+/// How to open the database, which is done again after a failed write.
+type Open = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
+
+/// The open store.
+pub struct Store {
+    path: PathBuf,
+    open: Open,
+    inner: Mutex<Inner>,
+    /// Held for its lock on the state directory.
+    _lock: Option<File>,
+}
+
+/// The database, and what of it is looked at with every change.
+#[derive(Debug)]
+struct Inner {
+    /// Nothing once it could not be opened again after a failed write.
+    database: Option<Database>,
+    sequence: u64,
+    /// The keys that are written.
+    keys: Keys,
+    /// The counters that are written.
+    issued: BTreeMap<u32, u32>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("path", &self.path).finish()
+    }
+}
+
+impl Store {
+    /// Opens the store of a state directory, both made if they are not there, and reads all of it. A
+    /// new one takes over the keys that an earlier version kept in a file of their own.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be used, is another process's, or the store in it is not as it must be; it
+    /// is then left as it is.
+    pub fn open(dir: &Path) -> Result<(Self, Saved), StoreError> {
+        Self::open_as(dir, Schema::CURRENT)
+    }
+
+    fn open_as(dir: &Path, schema: Schema) -> Result<(Self, Saved), StoreError> {
+        let lock = files::lock(dir)?;
+        let path = dir.join(FILE);
+        if !path.exists() {
+            create(dir, &path, schema)?;
+        }
+        let place = path.clone();
+        let open = Box::new(move || builder().open(&place));
+        let (store, saved) = Self::with(path, open, schema)?;
+        // Taken over by now: it must not be taken for new if ever the store is.
+        files::retire(&dir.join(file::FILE))?;
+        let _lock = Some(lock);
+        Ok((Self { _lock, ..store }, saved))
+    }
+
+    fn with(path: PathBuf, open: Open, schema: Schema) -> Result<(Self, Saved), StoreError> {
+        let damaged = |problem| StoreError::Damaged {
+            path: path.clone(),
+            problem,
+        };
+        let database = open().map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path.clone()),
+            error => damaged(error.into()),
+        })?;
+        if let Err(found) = schema.prepare(&database).map_err(damaged)? {
+            let (path, known) = (path.clone(), schema.version());
+            return Err(StoreError::Newer { path, found, known });
+        }
+        let (saved, sequence) = read::read(&database).map_err(damaged)?;
+        let inner = Mutex::new(Inner {
+            database: Some(database),
+            sequence,
+            keys: saved.keys.clone(),
+            issued: rows::issued(&saved.keys),
+        });
+        let _lock = None;
+        let store = Self {
+            path,
+            open,
+            inner,
+            _lock,
+        };
+        Ok((store, saved))
+    }
+
+    /// Makes sure that no number that these keys have issued is issued again, whatever happens. It is
+    /// on the disk when it returns.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub fn reserve(&self, keys: &Keys) -> Result<(), StoreError> {
+        let mut inner = self.inner();
+        let rows = Rows::reservation(keys, &inner.issued);
+        self.write(&mut inner, &rows)?;
+        for (key, next) in rows::issued(keys) {
+            let known = inner.issued.entry(key).or_insert(next);
+            *known = next.max(*known);
+        }
+        Ok(())
+    }
+
+    /// Writes a change. All of it is on the disk when it returns.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written; the store is as it was.
+    pub fn commit(&self, commit: &Commit<'_>) -> Result<(), StoreError> {
+        let mut inner = self.inner();
+        let rows = Rows::of(commit, &inner.keys, &inner.issued)?;
+        self.write(&mut inner, &rows)?;
+        inner.keys = commit.keys.clone();
+        let before = std::mem::take(&mut inner.issued);
+        inner.issued = rows::issued(commit.keys);
+        for (key, next) in &mut inner.issued {
+            // A change that failed may have taken the counter further than these keys know.
+            *next = before.get(key).copied().unwrap_or(0).max(*next);
+        }
+        Ok(())
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Its members change together, after everything that can fail.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, inner: &mut Inner, rows: &Rows) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let Some(database) = &inner.database else {
+            return Err(StoreError::Lost(self.path.clone()));
+        };
+        let next = inner.sequence.saturating_add(1);
+        let written = attempt(database, |transaction| rows.write(transaction, next));
+        if let Err(error) = written {
+            self.recover(inner, next, error)?;
+        }
+        inner.sequence = next;
+        Ok(())
+    }
+
+    /// Opens the database again after a failed write, which it demands, and looks whether the change
+    /// got to the disk nevertheless: then it is done.
+    fn recover(
+        &self,
+        inner: &mut Inner,
+        wanted: u64,
+        error: redb::Error,
+    ) -> Result<(), StoreError> {
+        // Closed first: the file is locked.
+        inner.database = None;
+        let lost = || StoreError::Lost(self.path.clone());
+        let database = (self.open)().map_err(|_| lost())?;
+        let found = read::sequence(&database).map_err(|_| lost())?;
+        inner.database = Some(database);
+        if found == wanted {
+            return Ok(());
+        }
+        Err(StoreError::Write {
+            path: self.path.clone(),
+            source: Box::new(error),
+        })
+    }
+}
+
+/// Returns how databases are opened. All of it is read anyway, so that every checksum may as well be
+/// looked at: damage is then an error here, and no surprise later.
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder
+        .set_cache_size(CACHE_BYTES)
+        .set_check_integrity_on_open(true);
+    builder
+}
+
+/// Makes a new store beside its place and moves it there when it is complete, so that a crash leaves
+/// no half of one.
+fn create(dir: &Path, path: &Path, schema: Schema) -> Result<(), StoreError> {
+    let old = file::read(&dir.join(file::FILE))?;
+    let fresh = path.with_extension("redb.new");
+    files::make(&fresh)?;
+    let place = fresh.clone();
+    let open = Box::new(move || builder().create(&place));
+    let (store, saved) = Store::with(fresh.clone(), open, schema)?;
+    let keys = old.unwrap_or_default();
+    store.commit(&Commit {
+        old: &saved.estate,
+        new: &saved.estate,
+        keys: &keys,
+        file: None,
+    })?;
+    drop(store);
+    files::publish(&fresh, path, dir)
+}
+
+fn attempt(
+    database: &Database,
+    act: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    act(&transaction)?;
+    Ok(transaction.commit()?)
+}
