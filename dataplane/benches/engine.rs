@@ -24,6 +24,9 @@ use postern_dataplane::wire::{Headers, VnetHdr};
 use std::hint::black_box;
 use std::sync::Arc;
 
+/// As many packets as are looked ahead at.
+const BATCH: usize = 32;
+
 fn engine(flows: u32) -> Engine {
     let mut snapshot = world(1, &[STORAGE]);
     snapshot.settings.max_nic_flows = flows;
@@ -142,6 +145,25 @@ fn hit(c: &mut Criterion) {
             ));
         }
         let mut n = 0u32;
+        let mut batch = vec![query.clone(); BATCH];
+        group.throughput(Throughput::Elements(BATCH as u64));
+        group.bench_function(
+            BenchmarkId::new("udp instance address, batch of random flows of", flows),
+            |b| {
+                b.iter(|| {
+                    for bytes in &mut batch {
+                        n = n.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                        bytes[..32].copy_from_slice(&query[..32]);
+                        spread(bytes, (n >> 8) % flows);
+                    }
+                    engine.anticipate(VM0, batch.iter().map(Vec::as_slice));
+                    for bytes in &mut batch {
+                        process(&mut engine, VM0, bytes);
+                    }
+                });
+            },
+        );
+        group.throughput(Throughput::Elements(1));
         group.bench_function(
             BenchmarkId::new("udp instance address, random flow of", flows),
             |b| {

@@ -250,12 +250,18 @@ impl Counters {
     }
 
     /// Returns the counters of a port to change them, made at first use.
+    #[inline]
     pub(crate) fn port_mut(&mut self, port: PortId) -> Option<&mut PortCounters> {
         let at = usize::from(port.0);
         if at >= self.ports.len() {
-            self.ports.resize_with(at + 1, PortCounters::default);
+            self.make_room(at);
         }
         self.ports.get_mut(at)
+    }
+
+    #[cold]
+    fn make_room(&mut self, at: usize) {
+        self.ports.resize_with(at + 1, PortCounters::default);
     }
 
     /// Sets the counters of a port back to zero, for a port that takes over a number.

@@ -1,11 +1,10 @@
 //! The source that a new flow gets: its own, the NIC's public address, or a leased port.
 
 use super::evaluate::{Path, Source};
-use super::miss::tuple_of;
 use super::{Context, Dropped, Engine};
-use crate::flow::{FlowKey, Pair};
+use crate::flow::FlowKey;
 use crate::policy::{PortKind, SourceId};
-use crate::snat::{Lease, Way};
+use crate::snat::Lease;
 use crate::stats::DropReason;
 use crate::wire::{ICMP, TCP, UDP};
 use rand::RngExt;
@@ -26,13 +25,12 @@ pub(super) struct Binding {
 }
 
 impl Binding {
-    /// Returns the public address and port of a pair, if it has any.
-    pub(super) fn of(pair: &Pair) -> Option<Self> {
-        let lease = pair.lease.as_ref()?;
-        Some(Self {
+    /// Returns the public address and port of a lease.
+    pub(super) fn of(lease: &Lease) -> Self {
+        Self {
             address: lease.address(),
             port: lease.port(),
-        })
+        }
     }
 }
 
@@ -93,12 +91,7 @@ impl Engine {
             .skip(first)
             .take(count)
             .find_map(|&address| {
-                let way = Way {
-                    address,
-                    protocol: key.protocol(),
-                    destination: key.destination(),
-                    destination_port: tuple_of(key).destination_port,
-                };
+                let way = key.way(address);
                 let most = source.max_flows_per_destination;
                 let preferred = earlier
                     .filter(|binding| binding.address == address)

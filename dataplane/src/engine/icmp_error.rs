@@ -39,7 +39,7 @@ impl Engine {
             .get(id)
             .filter(|pair| pair.life == Life::Live)
             .ok_or(no_flow)?;
-        if pair.why.tunnel.is_some() {
+        if pair.is_tunnelled() {
             // A guest's errors about what a service sent over IPv6 are not carried.
             return Err(context.dropped(DropReason::IcmpUnsupported).into());
         }

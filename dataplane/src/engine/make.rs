@@ -28,11 +28,12 @@ struct Reset {
     flags: Flags,
 }
 
-/// Returns the reset that tells `side` of a pair that its connection is over.
-pub(super) fn reset_of(pair: &Pair, side: Side) -> Option<Vec<u8>> {
+/// Returns the reset that tells `side` of a pair, whose service gets it between the ends of `tunnel`,
+/// that its connection is over.
+pub(super) fn reset_of(pair: &Pair, tunnel: Option<Tunnel>, side: Side) -> Option<Vec<u8>> {
     let key = pair.key(side);
     let (seq, ack) = pair.tcp.as_ref()?.reset_numbers(side);
-    let ends = match (side, &pair.why.tunnel) {
+    let ends = match (side, tunnel) {
         (Side::Responder, Some(tunnel)) => Ends::V6(tunnel.client, tunnel.service),
         _ => Ends::V4(key.destination(), key.source()),
     };

@@ -3,9 +3,7 @@
 use super::bind::Binding;
 use super::evaluate::{NsgMode, Path, Request, Source};
 use super::{Context, Dropped, Engine, Network, Unsent, make};
-use crate::flow::{
-    FlowKey, InsertError, Life, Pair, PairId, Side, SourceKind, TcpTrack, Transposition, Why,
-};
+use crate::flow::{FlowKey, InsertError, Life, Opening, PairId, Side, SourceKind, TcpTrack, Why};
 use crate::policy::{Direction, PortId, PublicAddress, Snapshot, SourceId, Tuple};
 use crate::stats::DropReason;
 use crate::wire::{Fragment, Transport};
@@ -42,9 +40,8 @@ impl Engine {
         let size = self.size_up(context, path.egress, path.tunnel.is_some())?;
         self.check_flow_limits(context, path.egress)?;
         let id = self.open(context, key, &path, (tcp, earlier))?;
-        let egress = self.pass(context, id, Side::Initiator);
-        let egress = egress.ok_or(context.dropped(DropReason::NoFlow))?;
-        self.send(context, egress, size)
+        self.pass(context, id, Side::Initiator);
+        self.send(context, path.egress, size)
     }
 
     /// Returns the state that the packet opens a TCP connection in, none for another protocol, and
@@ -99,14 +96,21 @@ impl Engine {
             admission,
         };
         let sent = key.translated(source, source_port, path.destination);
-        let pair = Pair {
-            tcp,
-            lease,
+        let answered = sent.reply(why.egress);
+        let reply = match why.tunnel {
+            None => answered,
+            Some(_) => answered.tunnelled(),
+        };
+        let opening = Opening {
+            keys: [key, reply],
+            why,
             epoch: snapshot.epoch,
             idle_timeout,
-            ..new_pair(context, key, sent, why)
+            tcp,
+            lease,
+            now: context.now,
         };
-        self.insert(context, pair)
+        self.insert(context, opening)
     }
 
     /// Answers a TCP segment from outside that belongs to no flow, if a NAT gateway has its
@@ -156,17 +160,15 @@ impl Engine {
     }
 
     /// Inserts a pair; if it is not taken, its lease goes back.
-    fn insert(&mut self, context: &Context<'_, '_>, pair: Pair) -> Result<PairId, Dropped> {
-        let deadline = context
-            .now
-            .plus(pair.patience(&self.snapshot.settings.timers));
-        match self.flows.insert(pair, deadline) {
+    fn insert(&mut self, context: &Context<'_, '_>, opening: Opening) -> Result<PairId, Dropped> {
+        let patience = opening.patience(&self.snapshot.settings.timers);
+        match self.flows.insert(opening, context.now.plus(patience)) {
             Ok(id) => {
                 self.counters.flows_opened += 1;
                 Ok(id)
             }
-            Err((error, pair)) => {
-                self.release(pair.lease);
+            Err((error, lease)) => {
+                self.release(lease);
                 Err(context.dropped(match error {
                     InsertError::Full => DropReason::FlowTableFull,
                     InsertError::ForwardTaken | InsertError::ReplyTaken => {
@@ -190,41 +192,16 @@ impl Engine {
             return Err(context.dropped(DropReason::StNoFlow).into());
         }
         let mut earlier = None;
-        if let Some(pair) = self.flows.remove(id) {
+        if let Some(ended) = self.flows.remove(id) {
             if side == Side::Initiator {
-                earlier = Binding::of(&pair);
+                earlier = ended.lease.as_ref().map(Binding::of);
             }
-            self.release(pair.lease);
-            if pair.life == Life::Live {
+            self.release(ended.lease);
+            if ended.life == Life::Live {
                 self.counters.flows_ended += 1;
             }
         }
         self.miss(context, key, earlier)
-    }
-}
-
-fn new_pair(context: &Context<'_, '_>, key: FlowKey, sent: FlowKey, why: Why) -> Pair {
-    let answered = sent.reply(why.egress);
-    let reply = match why.tunnel {
-        None => answered,
-        Some(_) => answered.tunnelled(),
-    };
-    Pair {
-        keys: [key, reply],
-        rewrites: [
-            Transposition::new(key, sent),
-            Transposition::new(answered, key.reply(key.port())),
-        ],
-        why,
-        epoch: Default::default(),
-        idle_timeout: None,
-        life: Life::Live,
-        tcp: None,
-        lease: None,
-        opened: context.now,
-        seen: context.now,
-        frames: [0; 2],
-        bytes: [0; 2],
     }
 }
 

@@ -183,6 +183,14 @@ impl Engine {
         }
     }
 
+    /// Looks ahead at packets that came in by `port` and are about to be processed, at best some dozens:
+    /// what memory holds of their flows is fetched for all of them at once. It changes nothing, and
+    /// is worth nothing but time.
+    pub fn anticipate<'p>(&self, port: PortId, packets: impl Iterator<Item = &'p [u8]>) {
+        self.flows
+            .touch(packets.filter_map(|packet| FlowKey::guess(port, packet)));
+    }
+
     /// Decides on a frame that came in by `port`, rewrites it if it is forwarded, and counts it.
     ///
     /// The packet is left as it came if it is dropped. Afterwards [`Self::take_emitted`] may have
@@ -275,22 +283,24 @@ impl Engine {
         side: Side,
     ) -> Result<PortId, Unsent> {
         let epoch = self.snapshot.epoch;
-        let lost = context.dropped(DropReason::NoFlow);
-        let pair = self.flows.get(id).ok_or(lost)?;
-        if pair.epoch != epoch && pair.life == Life::Live && !self.revisit(context.now, id) {
+        let Some(pair) = self.flows.get(id) else {
+            return Err(context.dropped(DropReason::NoFlow).into());
+        };
+        if pair.life != Life::Live {
+            return self.refuse(context, key, id, side);
+        }
+        let (egress, is_tunnelled) = (pair.egress(side), pair.is_tunnelled());
+        if pair.epoch != epoch && !self.revisit(context.now, id) {
             // The flow is gone, or closed: look again, without its help.
             return match self.find(context, key) {
                 Some((id, side)) => self.refuse(context, key, id, side),
                 None => self.miss(context, key, None),
             };
         }
-        let pair = self.flows.get_mut(id).ok_or(lost)?;
-        if pair.life != Life::Live {
-            return self.refuse(context, key, id, side);
-        }
-        let (egress, is_tunnelled) = (pair.egress(side), pair.why.tunnel.is_some());
         let size = self.size_up(context, egress, is_tunnelled)?;
-        let pair = self.flows.get_mut(id).ok_or(lost)?;
+        let Some(pair) = self.flows.get_mut(id) else {
+            return Err(context.dropped(DropReason::NoFlow).into());
+        };
         if let Transport::Tcp(segment) = &context.headers.transport
             && let Some(tcp) = &mut pair.tcp
         {
@@ -300,25 +310,25 @@ impl Engine {
             let before = tcp.state();
             tcp.observe(side, segment);
             if tcp.state() != before {
-                let patience = pair.patience(&self.snapshot.settings.timers);
-                self.flows.rearm(id, context.now.plus(patience));
+                let timers = &self.snapshot.settings.timers;
+                if let Some(patience) = self.flows.patience(id, timers) {
+                    self.flows.rearm(id, context.now.plus(patience));
+                }
             }
         }
-        let egress = self.pass(context, id, side).ok_or(lost)?;
+        self.pass(context, id, side);
         self.send(context, egress, size)
     }
 
-    /// Counts a packet in its flow, rewrites it, and returns the port that it leaves by.
+    /// Counts a packet in its flow and rewrites it.
     #[inline]
-    fn pass(&mut self, context: &mut Context<'_, '_>, id: PairId, side: Side) -> Option<PortId> {
-        let pair = self.flows.get_mut(id)?;
+    fn pass(&mut self, context: &mut Context<'_, '_>, id: PairId, side: Side) {
+        let Some(pair) = self.flows.get_mut(id) else {
+            return;
+        };
         pair.count(side, context.now, context.frame.packet().len());
-        let egress = pair.egress(side);
-        if let Some(tunnel) = pair.why.tunnel {
-            let pair = self.flows.get(id)?;
-            let limits = self.limits(pair.why.egress, egress);
-            tunnel::transpose(context, pair, &tunnel, limits);
-            return Some(egress);
+        if pair.is_tunnelled() {
+            return self.transpose(context, id, side);
         }
         let Context { headers, frame, .. } = context;
         if headers.fragment == Fragment::First {
@@ -330,8 +340,17 @@ impl Engine {
             );
         }
         let vnet = frame.vnet;
-        pair.rewrite(side).apply(&vnet, headers, frame.packet_mut());
-        Some(egress)
+        if !pair.is_identity() {
+            pair.rewrite(side).apply(&vnet, headers, frame.packet_mut());
+        }
+    }
+
+    /// Rewrites a packet of a tunnelled flow.
+    fn transpose(&self, context: &mut Context<'_, '_>, id: PairId, side: Side) {
+        if let (Some(pair), Some(tunnel)) = (self.flows.get(id), self.flows.tunnel(id)) {
+            let limits = self.limits(pair.egress(Side::Initiator), pair.egress(side));
+            tunnel::transpose(context, pair, &tunnel, limits);
+        }
     }
 
     fn follow_fragment(&mut self, context: &mut Context<'_, '_>) -> Result<PortId, Unsent> {
@@ -349,9 +368,9 @@ impl Engine {
         if !is_same || pair.life != Life::Live || pair.epoch != self.snapshot.epoch {
             return Err(stray.into());
         }
-        let (egress, is_tunnelled) = (pair.egress(side), pair.why.tunnel.is_some());
+        let (egress, is_tunnelled) = (pair.egress(side), pair.is_tunnelled());
         let size = self.size_up(context, egress, is_tunnelled)?;
-        let egress = self.pass(context, id, side).ok_or(stray)?;
+        self.pass(context, id, side);
         self.send(context, egress, size)
     }
 

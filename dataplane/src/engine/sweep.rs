@@ -4,7 +4,7 @@ use super::evaluate::{NsgMode, Path, Request};
 use super::miss::{idle_timeout, tuple_of};
 use super::reconcile::{Outcome, reconcile};
 use super::{Engine, admission, make};
-use crate::flow::{Life, Pair, PairId, Side, SourceKind};
+use crate::flow::{FlowKey, Life, PairId, Side, SourceKind, Why};
 use crate::policy::{CloseMode, Epoch, PortId, Snapshot};
 use crate::time::Now;
 use core::time::Duration;
@@ -92,24 +92,32 @@ impl Engine {
 
     fn expire(&mut self, now: Now, id: PairId) {
         let timers = self.snapshot.settings.timers;
+        let Some(due) = self.due(id) else {
+            return;
+        };
         let Some(pair) = self.flows.get_mut(id) else {
             return;
         };
-        let due = pair.seen.plus(pair.patience(&timers));
         if due > now {
             return self.flows.arm_due(id, due);
         }
         if pair.life == Life::Live {
             self.counters.flows_ended += 1;
-            if pair.lease.is_some() && pair.tcp.is_none() && !timers.udp_hold.is_zero() {
+            if pair.is_leased() && pair.tcp.is_none() && !timers.udp_hold.is_zero() {
                 pair.life = Life::Held;
                 pair.seen = now;
                 return self.flows.arm_due(id, now.plus(timers.udp_hold));
             }
         }
-        if let Some(pair) = self.flows.remove_due(id) {
-            self.release(pair.lease);
+        if let Some(ended) = self.flows.remove_due(id) {
+            self.release(ended.lease);
         }
+    }
+
+    /// Returns when a pair ends if no packet comes.
+    fn due(&self, id: PairId) -> Option<Now> {
+        let patience = self.flows.patience(id, &self.snapshot.settings.timers)?;
+        Some(self.flows.get(id)?.seen.plus(patience))
     }
 
     fn continue_sweep(&mut self, now: Now, budget: usize) -> Option<SweepReport> {
@@ -137,7 +145,7 @@ impl Engine {
     /// Judges a live pair by the policy in force, and returns whether it goes on.
     pub(super) fn revisit(&mut self, now: Now, id: PairId) -> bool {
         let snapshot = &self.snapshot;
-        let Some(pair) = self.flows.get(id) else {
+        let (Some(pair), Some(why)) = (self.flows.get(id), self.flows.why(id)) else {
             return false;
         };
         let key = pair.key(Side::Initiator);
@@ -152,13 +160,12 @@ impl Engine {
             },
         }
         .evaluate();
-        let is_public_ours = pair
-            .why
+        let is_public_ours = why
             .public
             .is_none_or(|address| snapshot.publics.contains_key(&address));
         let is_tcp = pair.tcp.is_some();
-        let outcome = match (reconcile(&pair.why, is_tcp, &fresh, is_public_ours), &fresh) {
-            (Outcome::Keep, Ok(path)) if self.is_refused_now(path, pair) => Outcome::Deny,
+        let outcome = match (reconcile(&why, is_tcp, &fresh, is_public_ours), &fresh) {
+            (Outcome::Keep, Ok(path)) if self.is_refused_now(path, key, &why) => Outcome::Deny,
             (outcome, _) => outcome,
         };
         let is_over = pair.tcp.as_ref().is_some_and(|tcp| tcp.may_reopen());
@@ -172,14 +179,16 @@ impl Engine {
                     return false;
                 };
                 pair.epoch = snapshot.epoch;
-                if let Ok(path) = &fresh {
+                if let Ok(path) = &fresh
+                    && why.source != SourceKind::Shared
+                {
                     self.keep(now, id, idle_timeout(snapshot, key.port(), path));
                 }
             }
             Outcome::Rebind => {
-                if let Some(pair) = self.flows.remove(id) {
+                if let Some(ended) = self.flows.remove(id) {
                     self.counters.flows_closed += 1;
-                    self.release(pair.lease);
+                    self.release(ended.lease);
                 }
             }
             Outcome::Close => self.cut(now, id, Life::Tombstone),
@@ -190,29 +199,25 @@ impl Engine {
 
     /// Asks the resource at the end of a flow that could go on again, where rule edits act on live
     /// flows. One whose path has changed is not asked about: its source is about to be another.
-    fn is_refused_now(&self, path: &Path, pair: &Pair) -> bool {
+    fn is_refused_now(&self, path: &Path, key: FlowKey, why: &Why) -> bool {
         let snapshot = &self.snapshot;
         if !snapshot.settings.reevaluate_on_change {
             return false;
         }
-        let key = pair.key(Side::Initiator);
-        let source = pair.why.public.unwrap_or(key.source());
+        let source = why.public.unwrap_or(key.source());
         let asked = admission::ask(snapshot, key.port(), path, source, key.protocol());
         asked.is_some_and(|(_, _, ruling)| !ruling.is_allowed())
     }
 
     /// Gives a kept pair the idle time that its network has now.
     fn keep(&mut self, now: Now, id: PairId, idle_timeout: Option<Duration>) {
-        let timers = self.snapshot.settings.timers;
-        let Some(pair) = self.flows.get_mut(id) else {
-            return;
-        };
-        if pair.idle_timeout == idle_timeout || pair.why.source == SourceKind::Shared {
+        if self.flows.idle_timeout(id) == idle_timeout {
             return;
         }
-        pair.idle_timeout = idle_timeout;
-        let due = pair.seen.plus(pair.patience(&timers)).max(now);
-        self.flows.rearm(id, due);
+        self.flows.set_idle_timeout(id, idle_timeout);
+        if let Some(due) = self.due(id) {
+            self.flows.rearm(id, due.max(now));
+        }
     }
 
     fn count_outcome(&mut self, outcome: Outcome) {
@@ -236,7 +241,6 @@ impl Engine {
         };
         pair.life = life;
         pair.seen = now;
-        let deadline = now.plus(pair.patience(&settings.timers));
         let is_open = pair.tcp.as_ref().is_none_or(|tcp| !tcp.may_reopen());
         if is_open {
             self.counters.flows_closed += 1;
@@ -244,14 +248,20 @@ impl Engine {
             self.counters.flows_ended += 1;
         }
         if is_open && life == Life::Tombstone && settings.close_mode == CloseMode::Rst {
+            let tunnel = self.flows.tunnel(id);
+            let Some(pair) = self.flows.get(id) else {
+                return;
+            };
             let resets = [Side::Initiator, Side::Responder]
-                .map(|side| (pair.key(side).port(), make::reset_of(pair, side)));
+                .map(|side| (pair.key(side).port(), make::reset_of(pair, tunnel, side)));
             for (port, packet) in resets {
                 if let Some(packet) = packet {
                     self.emit(port, packet);
                 }
             }
         }
-        self.flows.rearm(id, deadline);
+        if let Some(due) = self.due(id) {
+            self.flows.rearm(id, due);
+        }
     }
 }

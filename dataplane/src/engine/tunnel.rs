@@ -84,7 +84,7 @@ impl Engine {
         let is_other = |nic: &PortId| {
             let pair = self.flows.find(answered.reply(*nic));
             let pair = pair.and_then(|(id, _)| self.flows.get(id));
-            pair.is_some_and(|pair| pair.why.tunnel.is_some() && pair.why.egress == ingress)
+            pair.is_some_and(|pair| pair.is_tunnelled() && pair.egress(Side::Initiator) == ingress)
         };
         let mut vnets = self.snapshot.vnets.iter();
         let is_mismatch =

@@ -1,7 +1,7 @@
 //! Copies of flows for people and programs that ask.
 
 use super::Engine;
-use crate::flow::{Admission, Pair, RouteKind, Side, SourceKind, Tunnel};
+use crate::flow::{Admission, Pair, RouteKind, Side, SourceKind, Tunnel, Why};
 use crate::policy::{Epoch, PortId, RuleId, ServiceId};
 use crate::time::Now;
 use std::net::SocketAddrV4;
@@ -54,25 +54,25 @@ fn millis(later: Now, earlier: Now) -> u64 {
 }
 
 impl FlowView {
-    fn of(pair: &Pair, now: Now) -> Self {
+    fn of(pair: &Pair, why: &Why, opened: Now, now: Now) -> Self {
         let (sent, reply) = (pair.key(Side::Initiator), pair.key(Side::Responder));
         Self {
             protocol: sent.protocol(),
             state: pair.state_name(),
             ingress: sent.port(),
-            egress: pair.why.egress,
+            egress: why.egress,
             source: SocketAddrV4::new(sent.source(), sent.source_port()),
             destination: SocketAddrV4::new(sent.destination(), sent.destination_port()),
             translated_source: SocketAddrV4::new(reply.destination(), reply.destination_port()),
             translated_destination: SocketAddrV4::new(reply.source(), reply.source_port()),
-            route: pair.why.route,
-            service: pair.why.service,
-            source_kind: pair.why.source,
-            rules: pair.why.rules,
-            admission: pair.why.admission,
-            tunnel: pair.why.tunnel,
+            route: why.route,
+            service: why.service,
+            source_kind: why.source,
+            rules: why.rules,
+            admission: why.admission,
+            tunnel: why.tunnel,
             epoch: pair.epoch,
-            age_ms: millis(now, pair.opened),
+            age_ms: millis(now, opened),
             idle_ms: millis(now, pair.seen),
             frames: pair.frames,
             bytes: pair.bytes,
@@ -87,11 +87,14 @@ impl Engine {
     pub fn flows(&self, port: Option<PortId>, limit: usize) -> Vec<FlowView> {
         self.flows
             .iter()
-            .filter(|pair| {
-                port.is_none_or(|port| [pair.keys[0].port(), pair.why.egress].contains(&port))
+            .filter(|(_, pair)| {
+                port.is_none_or(|port| pair.keys().iter().any(|key| key.port() == port))
             })
             .take(limit)
-            .map(|pair| FlowView::of(pair, self.advanced))
+            .filter_map(|(id, pair)| {
+                let (why, opened) = (self.flows.why(id)?, self.flows.opened(id)?);
+                Some(FlowView::of(pair, &why, opened, self.advanced))
+            })
             .collect()
     }
 }

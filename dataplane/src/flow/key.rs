@@ -2,8 +2,9 @@
 
 use super::Tunnel;
 use crate::policy::PortId;
+use crate::snat::Way;
 use crate::wire::ipv6::low_bits;
-use crate::wire::{Headers, TCP, Transport};
+use crate::wire::{Headers, ICMP, TCP, Transport, UDP};
 use std::net::Ipv4Addr;
 
 /// The port a packet came in by, its addresses, protocol and ports, packed in two words.
@@ -12,7 +13,7 @@ use std::net::Ipv4Addr;
 /// meet. ICMP echo has its identifier where the sender of the request has its port, and a mark
 /// that tells requests from replies: otherwise two hosts that ping each other with the same
 /// identifier would share one flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FlowKey {
     addresses: u64,
     rest: u64,
@@ -44,6 +45,25 @@ impl FlowKey {
         }
     }
 
+    /// Returns the key that an IPv4 packet of TCP or UDP most likely has, which came in by `port`. Nothing
+    /// is checked: it is good for looking ahead, not for a decision.
+    #[must_use]
+    #[inline]
+    pub fn guess(port: PortId, packet: &[u8]) -> Option<Self> {
+        let (addresses, _) = packet.get(12..)?.split_first_chunk::<8>()?;
+        let &[version, .., protocol, _, _] = packet.first_chunk::<12>()?;
+        let ports = packet.get(usize::from(version & 0x0f) * 4..)?;
+        if version >> 4 != 4 || !matches!(protocol, TCP | UDP) {
+            return None;
+        }
+        Some(Self {
+            addresses: u64::from_be_bytes(*addresses),
+            rest: u64::from(u32::from_be_bytes(*ports.first_chunk()?)) << 32
+                | u64::from(port.0) << 16
+                | u64::from(protocol) << 8,
+        })
+    }
+
     /// Returns this key for a packet that comes over IPv6, with addresses that end with those of this
     /// key: it is none of the same packet's over IPv4.
     #[must_use]
@@ -53,6 +73,24 @@ impl FlowKey {
             rest: self.rest & !u64::from(u8::MAX) | u64::from(TUNNELLED),
             ..self
         }
+    }
+
+    /// Returns whether packets of this key come over IPv6.
+    #[must_use]
+    #[inline]
+    pub fn is_tunnelled(self) -> bool {
+        let [.., mark] = self.rest.to_be_bytes();
+        mark == TUNNELLED
+    }
+
+    /// Returns whether packets of `other` go from where those of this key go to, to where they come
+    /// from: same addresses, same ports.
+    #[must_use]
+    #[inline]
+    pub fn mirrors(self, other: Self) -> bool {
+        let ports = |rest: u64| u32::try_from(rest >> 32).unwrap_or(0);
+        self.addresses == other.addresses.rotate_left(32)
+            && ports(self.rest) == ports(other.rest).rotate_left(16)
     }
 
     /// Returns the key of the answers of a tunnelled flow's responder, which come in by `port`, given
@@ -96,6 +134,21 @@ impl FlowKey {
         }
     }
 
+    /// Returns what a flow that is sent with this key, and gets this public address, must not have in
+    /// common with another of the same public port.
+    #[must_use]
+    pub fn way(self, address: Ipv4Addr) -> Way {
+        Way {
+            address,
+            protocol: self.protocol(),
+            destination: self.destination(),
+            destination_port: match self.protocol() {
+                ICMP => 0,
+                _ => self.destination_port(),
+            },
+        }
+    }
+
     /// Returns both words, for hashing.
     #[must_use]
     #[inline]
@@ -105,6 +158,7 @@ impl FlowKey {
 
     /// Returns the port that packets of this key come in by.
     #[must_use]
+    #[inline]
     pub fn port(self) -> PortId {
         let [_, _, _, _, p0, p1, _, _] = self.rest.to_be_bytes();
         PortId(u16::from_be_bytes([p0, p1]))
@@ -112,6 +166,7 @@ impl FlowKey {
 
     /// Returns the source address.
     #[must_use]
+    #[inline]
     pub fn source(self) -> Ipv4Addr {
         let [a, b, c, d, ..] = self.addresses.to_be_bytes();
         Ipv4Addr::new(a, b, c, d)
@@ -119,6 +174,7 @@ impl FlowKey {
 
     /// Returns the destination address.
     #[must_use]
+    #[inline]
     pub fn destination(self) -> Ipv4Addr {
         let [.., a, b, c, d] = self.addresses.to_be_bytes();
         Ipv4Addr::new(a, b, c, d)
@@ -126,6 +182,7 @@ impl FlowKey {
 
     /// Returns the source port; the identifier for an echo request.
     #[must_use]
+    #[inline]
     pub fn source_port(self) -> u16 {
         let [a, b, ..] = self.rest.to_be_bytes();
         u16::from_be_bytes([a, b])
@@ -133,6 +190,7 @@ impl FlowKey {
 
     /// Returns the destination port; the identifier for an echo reply.
     #[must_use]
+    #[inline]
     pub fn destination_port(self) -> u16 {
         let [_, _, a, b, ..] = self.rest.to_be_bytes();
         u16::from_be_bytes([a, b])
@@ -140,6 +198,7 @@ impl FlowKey {
 
     /// Returns the IANA protocol number.
     #[must_use]
+    #[inline]
     pub fn protocol(self) -> u8 {
         let [.., protocol, _] = self.rest.to_be_bytes();
         protocol
@@ -197,6 +256,26 @@ mod tests {
         let mut answer = headers(Transport::Echo { request: false }, 0, 7);
         core::mem::swap(&mut answer.source, &mut answer.destination);
         assert_eq!(mine.reply(PortId(2)), FlowKey::of(PortId(2), &answer));
+    }
+
+    #[test]
+    fn guess_is_the_key_of_what_is_most_common() {
+        let mut packet = vec![0x45, 0, 0, 40, 0, 1, 0, 0, 64, 0, 0, 0];
+        packet.extend([10, 0, 0, 4, 10, 0, 0, 5, 0x13, 0x88, 0, 53]);
+        packet.extend([0, 20, 0, 0, 0, 0, 0, 0, 0x50, 0x10, 0, 0, 0, 0, 0, 0]);
+        for protocol in [TCP, UDP] {
+            packet[9] = protocol;
+            packet[24..26].copy_from_slice(&[0, 20]);
+            let headers = Headers::parse(&Default::default(), &packet).unwrap();
+            let key = FlowKey::of(PortId(3), &headers);
+            assert_eq!(FlowKey::guess(PortId(3), &packet), Some(key));
+            assert_eq!(FlowKey::guess(PortId(3), &packet[..23]), None, "no ports");
+        }
+        packet[9] = ICMP;
+        assert_eq!(FlowKey::guess(PortId(3), &packet), None);
+        packet[9] = TCP;
+        packet[0] = 0x65;
+        assert_eq!(FlowKey::guess(PortId(3), &packet), None);
     }
 
     #[test]

@@ -5,7 +5,9 @@
 //! remembers why it was decided ([`Why`]), so that it can be explained, and judged again when the
 //! policy changes.
 
+mod decisions;
 mod fragments;
+mod index;
 mod key;
 mod pair;
 mod table;
@@ -13,11 +15,13 @@ mod tcp;
 mod transposition;
 mod tunnel;
 mod wheel;
+mod why;
 
 pub use fragments::{FragmentKey, FragmentTable};
 pub use key::FlowKey;
-pub use pair::{Admission, Life, Pair, RouteKind, Side, SourceKind, Why};
-pub use table::{FlowTable, InsertError, PairId};
+pub use pair::{Life, Pair, Side};
+pub use table::{Ended, FlowTable, InsertError, Opening, PairId};
 pub use tcp::{TcpState, TcpTrack};
 pub use transposition::Transposition;
 pub use tunnel::Tunnel;
+pub use why::{Admission, RouteKind, SourceKind, Why};

@@ -1,11 +1,14 @@
-//! The record of one connection.
+//! The record of one connection: what every packet of it needs.
+//!
+//! Two cache lines. What else there is to know of a flow is kept apart (see [`super::FlowTable`]), and
+//! what follows from the two keys is not kept at all: where packets go and what is written into them.
 
-use super::{FlowKey, TcpState, TcpTrack, Transposition, Tunnel};
-use crate::policy::{AccessRuleId, Epoch, PortId, ResourceId, RuleId, ServiceId, Timers};
-use crate::snat::Lease;
+use super::decisions::DecisionId;
+use super::{FlowKey, TcpState, TcpTrack, Transposition};
+use crate::policy::{Epoch, PortId, Timers};
 use crate::time::Now;
+use crate::wire::checksum::Delta;
 use core::time::Duration;
-use std::net::Ipv4Addr;
 
 /// Which end of a connection: the one whose packet opened the flow, or the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,72 +30,6 @@ impl Side {
     }
 }
 
-/// The kind of route that the initiator's packets take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RouteKind {
-    /// To a NIC of the same virtual network.
-    VnetLocal,
-    /// To a NIC of a peered virtual network.
-    VnetPeering,
-    /// To a NIC that forwards.
-    VirtualAppliance,
-    /// To the on-premises side.
-    VirtualNetworkGateway,
-    /// By the public side.
-    Internet,
-    /// To a service, by an endpoint of the sender's subnet.
-    ServiceEndpoint,
-    /// From the public side to a NIC's own public address.
-    Inbound,
-    /// To an address of the platform's own, which no route decides on.
-    Platform,
-}
-
-/// The kind of source that the responder sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SourceKind {
-    /// The initiator's own address.
-    Private,
-    /// The public address that belongs to the NIC alone.
-    OneToOne,
-    /// A leased port of a public address that NICs share.
-    Shared,
-}
-
-/// Why a flow is as it is: what is compared when the policy changes, and printed when asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Why {
-    /// The route.
-    pub route: RouteKind,
-    /// The service, for [`RouteKind::ServiceEndpoint`].
-    pub service: Option<ServiceId>,
-    /// The kind of source.
-    pub source: SourceKind,
-    /// The public address that was given to the initiator, if any.
-    pub public: Option<Ipv4Addr>,
-    /// The port that the initiator's packets leave by.
-    pub egress: PortId,
-    /// The address that the initiator's packets are delivered to.
-    pub destination: Ipv4Addr,
-    /// The ends as the responder sees them, if it gets them over IPv6 with an identity.
-    pub tunnel: Option<Tunnel>,
-    /// The rules that allowed the flow: the sender's NIC and subnet, the receiver's subnet and NIC.
-    pub rules: [Option<RuleId>; 4],
-    /// How a resource of a service let it in, where that was asked.
-    pub admission: Option<Admission>,
-}
-
-/// How a resource of a service let a flow in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Admission {
-    /// The resource.
-    pub resource: ResourceId,
-    /// The rule that allowed; none where that is the default.
-    pub rule: Option<AccessRuleId>,
-    /// Whether an endpoint policy would have refused, but only audits.
-    pub audited: bool,
-}
-
 /// Whether packets of a pair pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
@@ -107,27 +44,25 @@ pub enum Life {
     Denied,
 }
 
-/// Both directions of one connection.
+/// Both directions of one connection. The first cache line is what a packet is decided by.
 #[derive(Debug)]
+#[repr(C, align(128))]
 pub struct Pair {
     /// The keys by which packets of the initiator and of the responder come in.
-    pub keys: [FlowKey; 2],
-    /// How packets of the initiator and of the responder are rewritten.
-    pub rewrites: [Transposition; 2],
-    /// Why it is so.
-    pub why: Why,
+    keys: [FlowKey; 2],
     /// The policy by which the pair was last judged.
     pub epoch: Epoch,
+    pub(super) decision: DecisionId,
+    /// What their rewrite changes in the sums over packets of the initiator and of the responder.
+    deltas: [Deltas; 2],
     /// Whether packets pass.
     pub life: Life,
-    /// How long the flow lives when it is idle, where its network or its public source sets that.
-    pub idle_timeout: Option<Duration>,
+    /// Whether the initiator's public port is leased.
+    pub(super) is_leased: bool,
+    /// Whether packets are sent as they came.
+    is_identity: bool,
     /// TCP's state.
     pub tcp: Option<TcpTrack>,
-    /// The public port, returned when the pair is removed.
-    pub lease: Option<Lease>,
-    /// When the pair was made.
-    pub opened: Now,
     /// When the last packet came.
     pub seen: Now,
     /// Frames from the initiator and from the responder.
@@ -136,7 +71,57 @@ pub struct Pair {
     pub bytes: [u64; 2],
 }
 
+/// The changes of one direction: of the addresses, and of all that the transport checksum covers.
+#[derive(Clone, Copy, Debug)]
+struct Deltas {
+    network: Delta,
+    transport: Delta,
+}
+
+impl Deltas {
+    fn of([own, other]: [FlowKey; 2]) -> Self {
+        let (network, transport) = Transposition::new(own, other.reply(own.port())).deltas();
+        Self { network, transport }
+    }
+}
+
+// More would be a third cache line for every packet.
+const _: () = assert!(size_of::<Option<Pair>>() == 128);
+
 impl Pair {
+    /// Returns the live pair of these keys, which no packet was counted in.
+    pub(super) fn new(
+        keys: [FlowKey; 2],
+        (epoch, decision): (Epoch, DecisionId),
+        tcp: Option<TcpTrack>,
+        is_leased: bool,
+        now: Now,
+    ) -> Self {
+        let [initiator, responder] = keys;
+        Self {
+            keys,
+            epoch,
+            decision,
+            deltas: [
+                Deltas::of([initiator, responder]),
+                Deltas::of([responder, initiator]),
+            ],
+            life: Life::Live,
+            is_leased,
+            is_identity: initiator.mirrors(responder),
+            tcp,
+            seen: now,
+            frames: [0; 2],
+            bytes: [0; 2],
+        }
+    }
+
+    /// Returns both keys, the initiator's first.
+    #[must_use]
+    pub fn keys(&self) -> [FlowKey; 2] {
+        self.keys
+    }
+
     /// Returns the key of `side`.
     #[must_use]
     #[inline]
@@ -148,25 +133,51 @@ impl Pair {
         }
     }
 
-    /// Returns the rewrite of `side`'s packets.
+    /// Returns the rewrite of `side`'s packets: into what the other side's answers are answers to.
     #[must_use]
     #[inline]
-    pub fn rewrite(&self, side: Side) -> &Transposition {
-        let [initiator, responder] = &self.rewrites;
-        match side {
+    pub fn rewrite(&self, side: Side) -> Transposition {
+        let [initiator, responder] = self.deltas;
+        let deltas = match side {
             Side::Initiator => initiator,
             Side::Responder => responder,
-        }
+        };
+        let deltas = (deltas.network, deltas.transport);
+        Transposition::known(self.key(side.other()), deltas, self.is_identity)
     }
 
-    /// Returns the port that `side`'s packets leave by.
+    /// Returns whether the rewrites change nothing.
+    #[must_use]
+    #[inline]
+    pub fn is_identity(&self) -> bool {
+        self.is_identity
+    }
+
+    /// Returns the port that `side`'s packets leave by: where the other side's come in.
     #[must_use]
     #[inline]
     pub fn egress(&self, side: Side) -> PortId {
-        match side {
-            Side::Initiator => self.why.egress,
-            Side::Responder => self.key(Side::Initiator).port(),
-        }
+        self.key(side.other()).port()
+    }
+
+    /// Returns whether the responder gets the packets over IPv6 with an identity.
+    #[must_use]
+    #[inline]
+    pub fn is_tunnelled(&self) -> bool {
+        let [_, responder] = self.keys;
+        responder.is_tunnelled()
+    }
+
+    /// Returns whether the initiator has a leased public port, returned when the pair is removed.
+    #[must_use]
+    pub fn is_leased(&self) -> bool {
+        self.is_leased
+    }
+
+    /// Reads of both cache lines, so that they are near when a packet comes.
+    #[inline]
+    pub(super) fn touch(&self) -> u64 {
+        u64::from(self.epoch.0) ^ self.seen.as_millis()
     }
 
     /// Counts a frame of `side` at `now`.
@@ -182,22 +193,12 @@ impl Pair {
         }
     }
 
-    /// Returns how long the pair stays without a packet.
+    /// Returns how long the pair stays without a packet, given how long an idle flow of its network
+    /// or its public source lives, where that is set.
     #[must_use]
-    pub fn patience(&self, timers: &Timers) -> Duration {
-        match (self.life, self.tcp.map(|tcp| tcp.state())) {
-            (Life::Tombstone | Life::Denied, _) => timers.tombstone,
-            (Life::Held, _) => timers.udp_hold,
-            (Life::Live, Some(state)) => match state {
-                TcpState::SynSent | TcpState::SynReceived => timers.tcp_half_open,
-                TcpState::Established => self.idle_timeout.unwrap_or(timers.tcp_idle),
-                TcpState::Closing => timers.tcp_closing,
-                TcpState::Closed => timers.tcp_fin_hold,
-                TcpState::Reset => timers.tcp_rst_hold,
-            },
-            (Life::Live, None) if self.keys[0].protocol() == crate::wire::ICMP => timers.icmp_idle,
-            (Life::Live, None) => self.idle_timeout.unwrap_or(timers.udp_idle),
-        }
+    pub(super) fn patience(&self, idle_timeout: Option<Duration>, timers: &Timers) -> Duration {
+        let protocol = self.key(Side::Initiator).protocol();
+        patience(self.life, self.tcp.as_ref(), protocol, idle_timeout, timers)
     }
 
     /// Returns the state's name for people.
@@ -217,5 +218,28 @@ impl Pair {
                 TcpState::Reset => "reset",
             },
         }
+    }
+}
+
+/// Returns how long a flow of this kind stays without a packet.
+pub(super) fn patience(
+    life: Life,
+    tcp: Option<&TcpTrack>,
+    protocol: u8,
+    idle_timeout: Option<Duration>,
+    timers: &Timers,
+) -> Duration {
+    match (life, tcp.map(TcpTrack::state)) {
+        (Life::Tombstone | Life::Denied, _) => timers.tombstone,
+        (Life::Held, _) => timers.udp_hold,
+        (Life::Live, Some(state)) => match state {
+            TcpState::SynSent | TcpState::SynReceived => timers.tcp_half_open,
+            TcpState::Established => idle_timeout.unwrap_or(timers.tcp_idle),
+            TcpState::Closing => timers.tcp_closing,
+            TcpState::Closed => timers.tcp_fin_hold,
+            TcpState::Reset => timers.tcp_rst_hold,
+        },
+        (Life::Live, None) if protocol == crate::wire::ICMP => timers.icmp_idle,
+        (Life::Live, None) => idle_timeout.unwrap_or(timers.udp_idle),
     }
 }

@@ -1,13 +1,25 @@
 //! Pairs by either of their keys, with a hard cap.
+//!
+//! A pair has one number, which is its place in two arrays: its record, which every packet of it needs,
+//! and its remains, which it does not: its place in the timing wheel and its age. The index leads from
+//! a key to the number and the side. Room for all of it is reserved at the start and touched when it
+//! is used, so that nothing ever moves.
 
+use super::decisions::{Decision, Decisions};
+use super::index::Index;
+use super::pair::patience;
 use super::wheel::{Link, Links, Wheel};
-use super::{FlowKey, Pair, Side, Tunnel};
-use crate::policy::PortId;
+use super::{FlowKey, Life, Pair, Side, TcpTrack, Tunnel, Why};
+use crate::policy::{Epoch, PortId, Timers};
+use crate::snat::Lease;
 use crate::time::Now;
 use core::hash::BuildHasher;
+use core::time::Duration;
 use foldhash::SharedSeed;
 use foldhash::fast::SeedableRandomState;
-use hashbrown::HashTable;
+
+/// How many keys are looked up together: as many reads as a core has under way at once.
+const TOGETHER: usize = 32;
 
 /// The number of a pair; it may be given to another pair after this one is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,51 +39,75 @@ pub enum InsertError {
     Full,
 }
 
+/// What a pair is opened with.
 #[derive(Debug)]
-struct Slot {
-    pair: Option<Pair>,
+pub struct Opening {
+    /// The keys by which packets of the initiator and of the responder come in.
+    pub keys: [FlowKey; 2],
+    /// Why it is so. What follows from the keys must be as in them.
+    pub why: Why,
+    /// The policy that decided it.
+    pub epoch: Epoch,
+    /// How long the flow lives when it is idle, where its network or its public source sets that.
+    pub idle_timeout: Option<Duration>,
+    /// TCP's state.
+    pub tcp: Option<TcpTrack>,
+    /// The public port.
+    pub lease: Option<Lease>,
+    /// When it is opened.
+    pub now: Now,
+}
+
+impl Opening {
+    /// Returns how long the pair stays without another packet.
+    #[must_use]
+    pub fn patience(&self, timers: &Timers) -> Duration {
+        let [key, _] = self.keys;
+        let tcp = self.tcp.as_ref();
+        patience(Life::Live, tcp, key.protocol(), self.idle_timeout, timers)
+    }
+}
+
+/// What is left of a pair that was removed.
+#[must_use = "its lease goes back to its pool"]
+#[derive(Debug)]
+pub struct Ended {
+    /// Its keys, the initiator's first.
+    pub keys: [FlowKey; 2],
+    /// Whether packets passed until then.
+    pub life: Life,
+    /// Its public port.
+    pub lease: Option<Lease>,
+}
+
+/// What packets do not need of a pair.
+#[derive(Clone, Copy, Debug)]
+struct Remains {
     link: Link,
+    opened: Now,
 }
 
-/// Pairs in one piece of memory that never moves: its room is reserved, not touched, at the start.
-#[derive(Debug)]
-struct Slots(Vec<Slot>);
-
-impl Slots {
-    #[inline]
-    fn pair(&self, id: u32) -> Option<&Pair> {
-        self.0.get(id as usize)?.pair.as_ref()
-    }
-
-    /// Returns the key that an index entry stands for.
-    #[inline]
-    fn key(&self, entry: u32) -> Option<FlowKey> {
-        Some(self.pair(entry >> 1)?.key(side_of(entry)))
-    }
-
-    /// Returns the key that an index entry stands for, with what it lacks of the addresses.
-    fn full_key(&self, entry: u32) -> Option<(FlowKey, Option<Tunnel>)> {
-        let pair = self.pair(entry >> 1)?;
-        Some(full_key(pair, side_of(entry)))
-    }
-}
-
-impl Links for Slots {
+impl Links for Vec<Remains> {
     fn link(&mut self, id: u32) -> Option<&mut Link> {
-        self.0.get_mut(id as usize).map(|slot| &mut slot.link)
+        self.get_mut(id as usize).map(|remains| &mut remains.link)
     }
 }
 
 /// All flow pairs of an engine.
 ///
-/// The index holds 32-bit entries, pair and side, and compares against the keys in the pairs. It
-/// is keyed by a seed of the process, so that tuples which collide cannot be chosen from outside.
+/// The index is keyed by a seed of the process, so that tuples which collide cannot be chosen from
+/// outside.
 #[derive(Debug)]
 pub struct FlowTable {
-    slots: Slots,
-    free: Vec<u32>,
+    pairs: Vec<Option<Pair>>,
+    remains: Vec<Remains>,
+    /// The first of the places that have no pair; the others follow it, link by link.
+    free: Option<u32>,
+    len: usize,
     max: usize,
-    index: HashTable<u32>,
+    /// By the number and the side.
+    index: Index,
+    decisions: Decisions,
     /// How many pairs were opened by each port, and to it.
     counts: Vec<[u32; 2]>,
     hasher: SeedableRandomState,
@@ -82,22 +118,20 @@ fn entry(id: u32, side: Side) -> u32 {
     id << 1 | side as u32
 }
 
-/// Returns a key of a pair, and the addresses that it is told apart by from others like it.
-fn full_key(pair: &Pair, side: Side) -> (FlowKey, Option<Tunnel>) {
-    let tunnel = match side {
-        Side::Initiator => None,
-        Side::Responder => pair.why.tunnel,
-    };
-    (pair.key(side), tunnel)
-}
-
 #[inline]
-fn side_of(entry: u32) -> Side {
-    if entry & 1 == 0 {
+fn found(entry: u32) -> (PairId, Side) {
+    let side = if entry & 1 == 0 {
         Side::Initiator
     } else {
         Side::Responder
-    }
+    };
+    (PairId(entry >> 1), side)
+}
+
+/// Returns the half of a hash that the index takes.
+#[inline]
+fn tag_of(hash: u64) -> u32 {
+    u32::try_from(hash >> 32).unwrap_or(0)
 }
 
 impl FlowTable {
@@ -105,13 +139,17 @@ impl FlowTable {
     #[must_use]
     pub fn new(max: u32, seed: u64) -> Self {
         let max = max.min(1 << 30) as usize;
+        let hasher = SeedableRandomState::with_seed(seed, SharedSeed::global_fixed());
         Self {
-            slots: Slots(Vec::with_capacity(max)),
-            free: Vec::new(),
+            pairs: Vec::with_capacity(max),
+            remains: Vec::with_capacity(max),
+            free: None,
+            len: 0,
             max,
-            index: HashTable::with_capacity(max * 2),
+            index: Index::new(max * 2),
+            decisions: Decisions::new(hasher.clone()),
             counts: Vec::new(),
-            hasher: SeedableRandomState::with_seed(seed, SharedSeed::global_fixed()),
+            hasher,
             wheel: Wheel::new(),
         }
     }
@@ -119,13 +157,13 @@ impl FlowTable {
     /// Returns how many pairs there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.slots.0.len() - self.free.len()
+        self.len
     }
 
     /// Returns whether there is no pair.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len == 0
     }
 
     /// Returns how many pairs the table takes.
@@ -156,186 +194,355 @@ impl FlowTable {
     /// Returns an upper bound of the numbers of pairs, for walking over them.
     #[must_use]
     pub fn bound(&self) -> u32 {
-        u32::try_from(self.slots.0.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.pairs.len()).unwrap_or(u32::MAX)
     }
 
     #[inline]
-    fn hash(&self, key: FlowKey) -> u64 {
-        self.hasher.hash_one(key.words())
+    fn tag(&self, key: FlowKey) -> u32 {
+        tag_of(self.hasher.hash_one(key.words()))
     }
 
-    /// Returns the pair whose responder sends packets of this key between these addresses.
+    /// Returns the tag of the answers of a flow with these ends, of which the client's are enough.
+    fn tunnelled_tag(&self, key: FlowKey, prefixes: &Tunnel) -> u32 {
+        let full = (key.words(), prefixes.client.to_bits());
+        tag_of(self.hasher.hash_one(full))
+    }
+
+    /// Returns the tag of one side's key of a pair.
+    fn tag_of_side(&self, pair: &Pair, side: Side) -> u32 {
+        let decision = self.decisions.get(pair.decision);
+        match (side, decision.and_then(|decision| decision.tunnel)) {
+            (Side::Responder, Some(prefixes)) => self.tunnelled_tag(pair.key(side), &prefixes),
+            _ => self.tag(pair.key(side)),
+        }
+    }
+
+    /// Returns the pair whose responder sends packets of this key between these addresses, whose low
+    /// bits are in the key.
     #[must_use]
     pub fn find_tunnelled(&self, key: FlowKey, tunnel: &Tunnel) -> Option<(PairId, Side)> {
-        let wanted = Some((key, Some(*tunnel)));
-        let hash = hash_full(&self.hasher, (key, Some(*tunnel)));
-        let slots = &self.slots;
-        let &entry = self
-            .index
-            .find(hash, |&entry| slots.full_key(entry) == wanted)?;
-        Some((PairId(entry >> 1), side_of(entry)))
+        let prefixes = tunnel.prefixes();
+        debug_assert_eq!(prefixes.completed(key), *tunnel, "the key is of its ends");
+        let tag = self.tunnelled_tag(key, &prefixes);
+        let is_it = |entry| {
+            let (id, side) = found(entry);
+            self.get(id).is_some_and(|pair| {
+                let decision = self.decisions.get(pair.decision);
+                pair.key(side) == key
+                    && decision.is_some_and(|decision| decision.tunnel == Some(prefixes))
+            })
+        };
+        self.index.find(tag, is_it).map(found)
     }
 
     /// Returns the pair that has this key, and which side's key it is.
     #[must_use]
     #[inline]
     pub fn find(&self, key: FlowKey) -> Option<(PairId, Side)> {
-        let slots = &self.slots;
-        let &entry = self
-            .index
-            .find(self.hash(key), |&entry| slots.key(entry) == Some(key))?;
-        Some((PairId(entry >> 1), side_of(entry)))
+        if key.is_tunnelled() {
+            // Its words are not all that it takes.
+            return None;
+        }
+        let is_it = |entry| {
+            let (id, side) = found(entry);
+            self.get(id).is_some_and(|pair| pair.key(side) == key)
+        };
+        self.index.find(self.tag(key), is_it).map(found)
+    }
+
+    /// Reads what packets of these keys will need, all at once: apart, each of them would wait for it
+    /// alone. Nothing depends on it.
+    pub fn touch(&self, mut keys: impl Iterator<Item = FlowKey>) {
+        loop {
+            let mut tags = [0; TOGETHER];
+            let mut count = 0;
+            for (tag, key) in tags.iter_mut().zip(&mut keys) {
+                *tag = self.tag(key);
+                count += 1;
+            }
+            let Some(tags) = tags.get(..count).filter(|tags| tags.len() > 1) else {
+                return;
+            };
+            // Short loops without a branch, so that the reads do not wait for one another.
+            let slots = tags.iter().map(|&tag| self.index.touch(tag));
+            core::hint::black_box(slots.fold(0, |all, slot| all ^ slot));
+            let mut ids = [PairId(u32::MAX); TOGETHER];
+            for (id, &tag) in ids.iter_mut().zip(tags) {
+                // Another key may have the same tag; then this was of no use, once in a long while.
+                let entry = self.index.find(tag, |_| true);
+                *id = PairId(entry.map_or(u32::MAX, |entry| entry >> 1));
+            }
+            let pairs = ids.iter().take(count).map(|&id| self.get(id));
+            let lines = pairs.map(|pair| pair.map_or(0, Pair::touch));
+            core::hint::black_box(lines.fold(0, |all, line| all ^ line));
+        }
     }
 
     /// Returns the pair with this number.
     #[must_use]
     #[inline]
     pub fn get(&self, id: PairId) -> Option<&Pair> {
-        self.slots.pair(id.0)
+        self.pairs.get(id.0 as usize)?.as_ref()
     }
 
     /// Returns the pair at this place of a walk up to [`Self::bound`], if there is one.
     #[must_use]
     pub fn at(&self, place: u32) -> Option<(PairId, &Pair)> {
-        Some((PairId(place), self.slots.pair(place)?))
+        let id = PairId(place);
+        Some((id, self.get(id)?))
     }
 
-    /// Returns the pair with this number, to change it. Its keys must not be changed.
+    /// Returns the pair with this number, to change it.
     #[must_use]
     #[inline]
     pub fn get_mut(&mut self, id: PairId) -> Option<&mut Pair> {
-        self.slots.0.get_mut(id.0 as usize)?.pair.as_mut()
+        self.pairs.get_mut(id.0 as usize)?.as_mut()
     }
 
     /// Returns every pair.
-    pub fn iter(&self) -> impl Iterator<Item = &Pair> {
-        self.slots.0.iter().filter_map(|slot| slot.pair.as_ref())
+    pub fn iter(&self) -> impl Iterator<Item = (PairId, &Pair)> {
+        (0..self.bound()).filter_map(|place| self.at(place))
+    }
+
+    fn decision(&self, id: PairId) -> Option<&Decision> {
+        self.decisions.get(self.get(id)?.decision)
+    }
+
+    /// Returns why a pair is as it is.
+    #[must_use]
+    pub fn why(&self, id: PairId) -> Option<Why> {
+        let answer = self.get(id)?.key(Side::Responder);
+        let decision = self.decision(id)?;
+        let is_public = decision.source != super::SourceKind::Private;
+        Some(Why {
+            route: decision.route,
+            service: decision.service,
+            source: decision.source,
+            public: is_public.then_some(answer.destination()),
+            egress: answer.port(),
+            destination: answer.source(),
+            tunnel: decision.tunnel.map(|tunnel| tunnel.completed(answer)),
+            rules: decision.rules,
+            admission: decision.admission,
+        })
+    }
+
+    /// Returns the ends of a pair as its responder sees them, if it gets the packets over IPv6.
+    #[must_use]
+    #[inline]
+    pub fn tunnel(&self, id: PairId) -> Option<Tunnel> {
+        let answer = self.get(id)?.key(Side::Responder);
+        let prefixes = self.decision(id)?.tunnel?;
+        Some(prefixes.completed(answer))
+    }
+
+    /// Returns when a pair was opened.
+    #[must_use]
+    pub fn opened(&self, id: PairId) -> Option<Now> {
+        self.remains
+            .get(id.0 as usize)
+            .map(|remains| remains.opened)
+    }
+
+    /// Returns how long a pair lives when it is idle, where its network or its public source sets that.
+    #[must_use]
+    pub fn idle_timeout(&self, id: PairId) -> Option<Duration> {
+        self.decision(id)?.idle_timeout
+    }
+
+    /// Sets how long a pair lives when it is idle; its expiry stays as it is.
+    pub fn set_idle_timeout(&mut self, id: PairId, idle_timeout: Option<Duration>) {
+        let Some(&decision) = self.decision(id) else {
+            return;
+        };
+        let new = self.decisions.hold(Decision {
+            idle_timeout,
+            ..decision
+        });
+        if let Some(pair) = self.get_mut(id) {
+            let old = core::mem::replace(&mut pair.decision, new);
+            self.decisions.release(old);
+        }
+    }
+
+    /// Returns how long a pair stays without another packet.
+    #[must_use]
+    pub fn patience(&self, id: PairId, timers: &Timers) -> Option<Duration> {
+        let pair = self.get(id)?;
+        Some(pair.patience(self.idle_timeout(id), timers))
     }
 
     /// Inserts both directions of a pair, the reply key first, and arms its expiry.
     ///
     /// # Errors
     ///
-    /// An [`InsertError`] together with the pair, so that its lease can be returned; the table is
-    /// as before.
+    /// An [`InsertError`] together with the lease, so that it can be returned; the table is as before.
     pub fn insert(
         &mut self,
-        pair: Pair,
+        opening: Opening,
         deadline: Now,
-    ) -> Result<PairId, (InsertError, Box<Pair>)> {
-        let (forward, reply) = (pair.key(Side::Initiator), pair.key(Side::Responder));
-        let is_taken = match &pair.why.tunnel {
+    ) -> Result<PairId, (InsertError, Option<Lease>)> {
+        let [forward, reply] = opening.keys;
+        let is_taken = match &opening.why.tunnel {
             None => self.find(reply).is_some(),
             Some(tunnel) => self.find_tunnelled(reply, tunnel).is_some(),
         };
-        if self.len() >= self.max {
-            return Err((InsertError::Full, Box::new(pair)));
+        if self.len >= self.max {
+            return Err((InsertError::Full, opening.lease));
         }
         if is_taken {
-            return Err((InsertError::ReplyTaken, Box::new(pair)));
+            return Err((InsertError::ReplyTaken, opening.lease));
         }
         if forward == reply || self.find(forward).is_some() {
-            return Err((InsertError::ForwardTaken, Box::new(pair)));
+            return Err((InsertError::ForwardTaken, opening.lease));
         }
-        let slot = Slot {
-            pair: Some(pair),
-            link: Link::NEW,
-        };
-        let id = match self.free.pop() {
-            Some(id) => {
-                if let Some(place) = self.slots.0.get_mut(id as usize) {
-                    *place = slot;
-                }
-                id
-            }
-            None => {
-                let id = self.bound();
-                self.slots.0.push(slot);
-                id
-            }
-        };
-        self.add_to_index(entry(id, Side::Responder));
-        self.add_to_index(entry(id, Side::Initiator));
-        for (key, side) in [(forward, Side::Initiator), (reply, Side::Responder)] {
+        self.place(opening, deadline)
+    }
+
+    /// Inserts a pair whose keys are free.
+    fn place(
+        &mut self,
+        opening: Opening,
+        deadline: Now,
+    ) -> Result<PairId, (InsertError, Option<Lease>)> {
+        let Opening {
+            keys,
+            why,
+            epoch,
+            idle_timeout,
+            tcp,
+            lease,
+            now,
+        } = opening;
+        let decision = self.decisions.hold(Decision {
+            route: why.route,
+            service: why.service,
+            source: why.source,
+            tunnel: why.tunnel.map(Tunnel::prefixes),
+            rules: why.rules,
+            admission: why.admission,
+            idle_timeout,
+        });
+        let pair = Pair::new(keys, (epoch, decision), tcp, lease.is_some(), now);
+        debug_assert!(lease.is_none() || lease == lease_of(&pair), "it is kept");
+        let id = self.free.unwrap_or(self.bound());
+        if !self.add_to_index(&pair, id) {
+            self.decisions.release(decision);
+            return Err((InsertError::Full, lease));
+        }
+        self.put(id, pair, now);
+        debug_assert_eq!(self.why(PairId(id)), Some(why), "it is kept");
+        for (key, side) in keys.into_iter().zip([Side::Initiator, Side::Responder]) {
             if let Some(count) = self.count_mut(key, side) {
                 *count += 1;
             }
         }
-        self.wheel.arm(&mut self.slots, id, deadline);
+        self.wheel.arm(&mut self.remains, id, deadline);
         Ok(PairId(id))
     }
 
-    fn add_to_index(&mut self, entry: u32) {
-        let Self {
-            slots,
-            index,
-            hasher,
-            ..
-        } = self;
-        let hash = |entry: &u32| {
-            slots
-                .full_key(*entry)
-                .map_or(0, |key| hash_full(hasher, key))
-        };
-        index.insert_unique(hash(&entry), entry, hash);
+    /// Adds both keys of a pair, or none; returns whether there was room.
+    fn add_to_index(&mut self, pair: &Pair, id: u32) -> bool {
+        let reply = (
+            self.tag_of_side(pair, Side::Responder),
+            entry(id, Side::Responder),
+        );
+        let forward = (
+            self.tag_of_side(pair, Side::Initiator),
+            entry(id, Side::Initiator),
+        );
+        if !self.index.insert(reply.0, reply.1) {
+            return false;
+        }
+        let is_in = self.index.insert(forward.0, forward.1);
+        if !is_in {
+            self.index.remove(reply.0, reply.1);
+        }
+        is_in
     }
 
-    /// Removes both directions of a pair and returns it.
-    pub fn remove(&mut self, id: PairId) -> Option<Pair> {
+    /// Puts a pair where none is, at the first free place or at the end.
+    fn put(&mut self, id: u32, pair: Pair, now: Now) {
+        let remains = Remains {
+            link: Link::NEW,
+            opened: now,
+        };
+        let at = id as usize;
+        match (self.pairs.get_mut(at), self.remains.get_mut(at)) {
+            (Some(place), Some(others)) => {
+                self.free = others.link.next_free();
+                *place = Some(pair);
+                *others = remains;
+            }
+            _ => {
+                self.pairs.push(Some(pair));
+                self.remains.push(remains);
+            }
+        }
+        self.len += 1;
+    }
+
+    /// Removes both directions of a pair and returns what is left of it.
+    pub fn remove(&mut self, id: PairId) -> Option<Ended> {
         self.get(id)?;
-        self.wheel.disarm(&mut self.slots, id.0);
+        self.wheel.disarm(&mut self.remains, id.0);
         self.take(id)
     }
 
     /// Removes a pair that is not in the wheel.
-    fn take(&mut self, id: PairId) -> Option<Pair> {
+    fn take(&mut self, id: PairId) -> Option<Ended> {
+        let pair = self.pairs.get_mut(id.0 as usize)?.take()?;
         for side in [Side::Initiator, Side::Responder] {
-            let full_key = full_key(self.get(id)?, side);
-            let (key, wanted) = (full_key.0, entry(id.0, side));
-            let hash = hash_full(&self.hasher, full_key);
-            if let Ok(found) = self.index.find_entry(hash, |&entry| entry == wanted) {
-                found.remove();
-            }
-            if let Some(count) = self.count_mut(key, side) {
+            let tag = self.tag_of_side(&pair, side);
+            self.index.remove(tag, entry(id.0, side));
+            if let Some(count) = self.count_mut(pair.key(side), side) {
                 *count = count.saturating_sub(1);
             }
         }
-        let pair = self.slots.0.get_mut(id.0 as usize)?.pair.take()?;
-        self.free.push(id.0);
-        Some(pair)
+        self.decisions.release(pair.decision);
+        if let Some(remains) = self.remains.get_mut(id.0 as usize) {
+            remains.link = Link::free(self.free);
+            self.free = Some(id.0);
+        }
+        self.len -= 1;
+        Some(Ended {
+            keys: pair.keys(),
+            life: pair.life,
+            lease: lease_of(&pair),
+        })
     }
 
     /// Moves a pair's expiry to `deadline`; needed only when it becomes earlier.
     pub fn rearm(&mut self, id: PairId, deadline: Now) {
         if self.get(id).is_some() {
-            self.wheel.disarm(&mut self.slots, id.0);
-            self.wheel.arm(&mut self.slots, id.0, deadline);
+            self.wheel.disarm(&mut self.remains, id.0);
+            self.wheel.arm(&mut self.remains, id.0, deadline);
         }
     }
 
     /// Takes one pair that may be due at `now` out of the wheel. The caller either removes it by
     /// [`Self::remove_due`] or arms it again by [`Self::arm_due`].
     pub fn pop_due(&mut self, now: Now) -> Option<PairId> {
-        self.wheel.pop(&mut self.slots, now).map(PairId)
+        self.wheel.pop(&mut self.remains, now).map(PairId)
     }
 
     /// Removes a pair that [`Self::pop_due`] returned.
-    pub fn remove_due(&mut self, id: PairId) -> Option<Pair> {
+    pub fn remove_due(&mut self, id: PairId) -> Option<Ended> {
         self.take(id)
     }
 
     /// Arms a pair that [`Self::pop_due`] returned.
     pub fn arm_due(&mut self, id: PairId, deadline: Now) {
-        self.wheel.arm(&mut self.slots, id.0, deadline);
+        self.wheel.arm(&mut self.remains, id.0, deadline);
     }
 }
 
-/// Returns the hash of a key: of its words alone where it has all of its addresses.
-fn hash_full(hasher: &SeedableRandomState, (key, tunnel): (FlowKey, Option<Tunnel>)) -> u64 {
-    match tunnel {
-        None => hasher.hash_one(key.words()),
-        Some(tunnel) => hasher.hash_one((key.words(), tunnel.client.to_bits())),
-    }
+/// Returns the public port that a pair leases, which its keys tell.
+fn lease_of(pair: &Pair) -> Option<Lease> {
+    let [sent, reply] = pair.keys();
+    let way = sent.way(reply.destination());
+    pair.is_leased
+        .then(|| Lease::kept(way, reply.destination_port()))
 }
 
 #[cfg(test)]

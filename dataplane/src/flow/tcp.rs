@@ -36,22 +36,55 @@ pub enum TcpState {
     Reset,
 }
 
-/// What one side has sent.
+/// What one side has sent. Sixteen bytes, because every flow has room for two of them.
 #[derive(Clone, Copy, Debug, Default)]
 struct Half {
     /// The sequence number after the last byte sent.
     next: u32,
     /// The last acknowledgement sent: what the side expects next.
     expects: u32,
-    /// The window that it offers, in bytes.
-    window: u32,
     /// Where its FIN ends.
     fin_end: u32,
-    scale: u8,
-    has_sent: bool,
-    has_acked: bool,
-    has_fin: bool,
-    is_fin_acked: bool,
+    /// The window that it offers, as it was sent.
+    window: u16,
+    /// The shift that it announced, at most 14, and times 16 the one that its window was sent with.
+    scales: u8,
+    /// What happened: of [`SENT`] and the like.
+    marks: u8,
+}
+
+/// It sent something.
+const SENT: u8 = 1;
+/// It acknowledged something.
+const ACKED: u8 = 2;
+/// It sent FIN.
+const FIN: u8 = 4;
+/// Its FIN is acknowledged.
+const FIN_ACKED: u8 = 8;
+
+impl Half {
+    #[inline]
+    fn has(&self, mark: u8) -> bool {
+        self.marks & mark != 0
+    }
+
+    /// Returns the window that it offers, in bytes.
+    fn window(&self) -> u32 {
+        u32::from(self.window) << (self.scales >> 4)
+    }
+
+    #[inline]
+    fn announce(&mut self, scale: u8) {
+        self.scales = self.scales & 0xf0 | scale & 0x0f;
+    }
+
+    /// Notes the window of a segment that is scaled, or of one that is not.
+    #[inline]
+    fn offer(&mut self, window: u16, is_scaled: bool) {
+        let scale = self.scales & 0x0f;
+        self.window = window;
+        self.scales = scale | if is_scaled { scale << 4 } else { 0 };
+    }
 }
 
 /// The state of one connection.
@@ -120,7 +153,7 @@ impl TcpTrack {
                 self.open_state()
             }
             TcpState::Established | TcpState::Closing => {
-                if initiator.is_fin_acked && responder.is_fin_acked {
+                if initiator.has(FIN_ACKED) && responder.has(FIN_ACKED) {
                     TcpState::Closed
                 } else {
                     self.open_state()
@@ -132,7 +165,7 @@ impl TcpTrack {
     }
 
     fn open_state(&self) -> TcpState {
-        if self.halves.iter().any(|half| half.has_fin) {
+        if self.halves.iter().any(|half| half.has(FIN)) {
             TcpState::Closing
         } else {
             TcpState::Established
@@ -149,32 +182,31 @@ impl TcpTrack {
         };
         let flags = segment.flags;
         if flags.has(Flags::SYN) {
-            own.scale = segment.window_scale.unwrap_or(0);
+            own.announce(segment.window_scale.unwrap_or(0));
         }
         let end = segment
             .seq
             .wrapping_add(segment.payload_len)
             .wrapping_add(u32::from(flags.has(Flags::SYN)))
             .wrapping_add(u32::from(flags.has(Flags::FIN)));
-        if !own.has_sent || is_after(end, own.next) {
+        if !own.has(SENT) || is_after(end, own.next) {
             own.next = end;
-            own.has_sent = true;
+            own.marks |= SENT;
         }
         if flags.has(Flags::FIN) {
-            own.has_fin = true;
+            own.marks |= FIN;
             own.fin_end = end;
         }
         // An acknowledgement of what was never sent says nothing (RFC 9293 section 3.10.7.4).
-        if flags.has(Flags::ACK) && peer.has_sent && !is_after(segment.ack, peer.next) {
-            if !own.has_acked || is_after(segment.ack, own.expects) {
+        if flags.has(Flags::ACK) && peer.has(SENT) && !is_after(segment.ack, peer.next) {
+            if !own.has(ACKED) || is_after(segment.ack, own.expects) {
                 own.expects = segment.ack;
-                own.has_acked = true;
+                own.marks |= ACKED;
             }
             // The window of a SYN is never scaled (RFC 7323 section 2.2).
-            let scale = if flags.has(Flags::SYN) { 0 } else { own.scale };
-            own.window = u32::from(segment.window) << scale;
-            if peer.has_fin && !is_after(peer.fin_end, segment.ack) {
-                peer.is_fin_acked = true;
+            own.offer(segment.window, !flags.has(Flags::SYN));
+            if peer.has(FIN) && !is_after(peer.fin_end, segment.ack) {
+                peer.marks |= FIN_ACKED;
             }
         }
     }
@@ -183,9 +215,9 @@ impl TcpTrack {
     /// SYN; later its number must lie in the window (RFC 9293 section 3.10.7).
     fn is_acceptable_reset(&self, side: Side, segment: &Segment) -> bool {
         let (own, peer) = self.sides(side);
-        if peer.has_acked {
+        if peer.has(ACKED) {
             let ahead = segment.seq.wrapping_sub(peer.expects);
-            return ahead < peer.window.max(1);
+            return ahead < peer.window().max(1);
         }
         match side {
             // Nothing but the SYN is on its way: the initiator gives up.
@@ -207,7 +239,7 @@ impl TcpTrack {
     #[must_use]
     pub fn reset_numbers(&self, side: Side) -> (u32, u32) {
         let (own, peer) = self.sides(side);
-        let seq = if own.has_acked {
+        let seq = if own.has(ACKED) {
             own.expects
         } else {
             peer.next

@@ -51,6 +51,30 @@ impl Transposition {
         }
     }
 
+    /// Returns the rewrite into packets that those of key `other` answer, which changes sums by these
+    /// deltas.
+    #[inline]
+    pub(super) fn known(
+        other: FlowKey,
+        (network, transport): (Delta, Delta),
+        is_identity: bool,
+    ) -> Self {
+        Self {
+            source: other.destination(),
+            destination: other.source(),
+            source_port: other.destination_port(),
+            destination_port: other.source_port(),
+            network,
+            transport,
+            is_identity,
+        }
+    }
+
+    /// Returns the changes: of the addresses, and of all that the transport checksum covers.
+    pub(super) fn deltas(&self) -> (Delta, Delta) {
+        (self.network, self.transport)
+    }
+
     /// Rewrites `packet`, whose headers are `headers`, in place.
     #[inline]
     pub fn apply(&self, vnet: &VnetHdr, headers: &Headers, packet: &mut [u8]) {

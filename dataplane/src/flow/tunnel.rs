@@ -1,6 +1,7 @@
 //! The ends of a connection that reaches its service with an identity.
 
-use std::net::Ipv6Addr;
+use super::FlowKey;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Both ends as the service sees them: the client's address is its subnet's identity and its own
 /// address, the service's is its code and its public address (see [`crate::identity`]).
@@ -13,4 +14,33 @@ pub struct Tunnel {
     pub client: Ipv6Addr,
     /// The service.
     pub service: Ipv6Addr,
+}
+
+/// The bits of an address that the keys of a flow have too.
+const LOW: u128 = u32::MAX as u128;
+
+impl Tunnel {
+    /// Returns both ends without their low 32 bits: what all flows between a subnet and a service have
+    /// in common.
+    #[must_use]
+    pub(super) fn prefixes(self) -> Self {
+        let prefix = |address: Ipv6Addr| Ipv6Addr::from_bits(address.to_bits() & !LOW);
+        Self {
+            client: prefix(self.client),
+            service: prefix(self.service),
+        }
+    }
+
+    /// Returns both ends, given their prefixes and the key of the answers.
+    #[must_use]
+    #[inline]
+    pub(super) fn completed(self, answer: FlowKey) -> Self {
+        let address = |prefix: Ipv6Addr, low: Ipv4Addr| {
+            Ipv6Addr::from_bits(prefix.to_bits() | u128::from(low.to_bits()))
+        };
+        Self {
+            client: address(self.client, answer.destination()),
+            service: address(self.service, answer.source()),
+        }
+    }
 }

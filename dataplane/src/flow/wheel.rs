@@ -1,6 +1,6 @@
 //! A timing wheel: which pairs may be due, without looking at the others.
 //!
-//! Each slot is a doubly linked list threaded through the pairs. Traffic does not move a pair: it
+//! Each slot is a doubly linked list threaded through the pairs' places. Traffic does not move a pair: it
 //! only notes when it was seen, and the owner arms the pair again when its slot comes round too
 //! early. A deadline past the horizon lands in the last slot and is found too early likewise.
 
@@ -37,6 +37,22 @@ impl Link {
         previous: NIL,
         next: NIL,
     };
+
+    /// Returns the link of a place that no pair has, in a list of such places.
+    pub(super) const fn free(next: Option<u32>) -> Self {
+        Self {
+            next: match next {
+                Some(next) => next,
+                None => NIL,
+            },
+            ..Self::NEW
+        }
+    }
+
+    /// Returns the place after this one in the list of places that no pair has.
+    pub(super) fn next_free(self) -> Option<u32> {
+        (self.next != NIL).then_some(self.next)
+    }
 }
 
 impl Wheel {

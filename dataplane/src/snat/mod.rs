@@ -43,6 +43,11 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// Returns the lease that a flow has, from what it keeps of it: to give it back, once.
+    pub(crate) fn kept(way: Way, port: u16) -> Self {
+        Self { way, port }
+    }
+
     /// Returns the public address.
     #[must_use]
     pub fn address(&self) -> Ipv4Addr {

@@ -1,7 +1,7 @@
 //! The table against a plain map.
 
 use super::*;
-use crate::flow::{Life, RouteKind, SourceKind, Transposition, Why};
+use crate::flow::{RouteKind, SourceKind, Transposition, Why};
 use crate::policy::{Epoch, PortId};
 use crate::wire::{Headers, VnetHdr};
 use proptest::prelude::*;
@@ -23,33 +23,25 @@ fn key((port, from, to): (u16, u8, u8)) -> FlowKey {
     )
 }
 
-fn pair(forward: FlowKey, reply: FlowKey, at: u64) -> Pair {
-    Pair {
+fn opening(forward: FlowKey, reply: FlowKey, at: u64) -> Opening {
+    Opening {
         keys: [forward, reply],
-        rewrites: [
-            Transposition::new(forward, forward),
-            Transposition::new(reply, reply),
-        ],
         why: Why {
             route: RouteKind::VnetLocal,
             service: None,
             source: SourceKind::Private,
             public: None,
             egress: reply.port(),
-            destination: Ipv4Addr::UNSPECIFIED,
+            destination: reply.source(),
             tunnel: None,
             rules: [None; 4],
             admission: None,
         },
         epoch: Epoch(0),
-        life: Life::Live,
         idle_timeout: None,
         tcp: None,
         lease: None,
-        opened: Now::from_millis(at),
-        seen: Now::from_millis(at),
-        frames: [0; 2],
-        bytes: [0; 2],
+        now: Now::from_millis(at),
     }
 }
 
@@ -95,7 +87,10 @@ fn insert(table: &mut FlowTable, map: &mut Map, forward: FlowKey, reply: FlowKey
         map.insert(reply, (forward, reply, now));
         Ok(())
     };
-    let result = table.insert(pair(forward, reply, now), Now::from_millis(now + LIFE_MS));
+    let result = table.insert(
+        opening(forward, reply, now),
+        Now::from_millis(now + LIFE_MS),
+    );
     assert_eq!(result.map(|_| ()).map_err(|(error, _)| error), expected);
 }
 
@@ -114,10 +109,10 @@ fn remove(table: &mut FlowTable, map: &mut Map, nth: usize) {
 
 fn expire(table: &mut FlowTable, map: &mut Map, now: u64) {
     while let Some(id) = table.pop_due(Now::from_millis(now)) {
-        let [forward, reply] = table.get(id).unwrap().keys;
+        let [forward, reply] = table.get(id).unwrap().keys();
         let (_, _, inserted) = map[&forward];
         assert!(inserted + LIFE_MS <= now, "too early");
-        table.remove_due(id).unwrap();
+        let _ = table.remove_due(id).unwrap();
         map.remove(&forward);
         map.remove(&reply);
     }
@@ -152,42 +147,44 @@ proptest! {
             for (&key, &(forward, reply, _)) in &map {
                 let (id, side) = table.find(key).unwrap();
                 let found = table.get(id).unwrap();
-                prop_assert_eq!(found.keys, [forward, reply]);
+                prop_assert_eq!(found.keys(), [forward, reply]);
                 prop_assert_eq!(found.key(side), key);
             }
         }
     }
 }
 
-/// A pair whose responder sees this client.
-fn tunnelled(port: u16, client: u16) -> (Pair, Tunnel) {
-    let forward = key((port, 0, 1));
-    let mut pair = pair(forward, forward.reply(PortId(9)).tunnelled(), 0);
+/// What opens a pair whose responder sees this client, which has the same address in every network.
+fn tunnelled(port: u16, network: u16) -> (Opening, Tunnel) {
+    let forward = key((port, 4, 1));
+    let mut opening = opening(forward, forward.reply(PortId(9)).tunnelled(), 0);
     let tunnel = Tunnel {
-        client: Ipv6Addr::new(0xfd40, 0, client, 7, 0, 0, 0, 0),
-        service: Ipv6Addr::LOCALHOST,
+        client: Ipv6Addr::new(0xfd40, 0, network, 7, 0, 0, 0, 4),
+        service: Ipv6Addr::new(0xfd41, 1, 0, 0, 0, 0, 0, 1),
     };
-    pair.why.tunnel = Some(tunnel);
-    (pair, tunnel)
+    opening.why.tunnel = Some(tunnel);
+    (opening, tunnel)
 }
 
 #[test]
 fn equal_reply_keys_are_told_apart_by_the_identity_alone() {
     let mut table = FlowTable::new(2_000, 3);
     let mut all = Vec::new();
-    for client in 0..1_000 {
-        let (pair, tunnel) = tunnelled(client, client);
-        let reply = pair.key(Side::Responder);
-        let id = table.insert(pair, Now::from_millis(1)).unwrap();
+    for network in 0..1_000 {
+        let (opening, tunnel) = tunnelled(network, network);
+        let [_, reply] = opening.keys;
+        let id = table.insert(opening, Now::from_millis(1)).unwrap();
         all.push((id, reply, tunnel));
     }
+    assert_eq!(table.decisions.len(), 1_000);
     for &(id, reply, tunnel) in &all {
         assert_eq!(
             table.find_tunnelled(reply, &tunnel),
             Some((id, Side::Responder))
         );
+        assert_eq!(table.tunnel(id), Some(tunnel));
         let other = Tunnel {
-            service: Ipv6Addr::UNSPECIFIED,
+            service: Ipv6Addr::new(0xfd41, 2, 0, 0, 0, 0, 0, 1),
             ..tunnel
         };
         assert_eq!(table.find_tunnelled(reply, &other), None);
@@ -197,8 +194,72 @@ fn equal_reply_keys_are_told_apart_by_the_identity_alone() {
     let (error, _) = table.insert(again, Now::from_millis(1)).unwrap_err();
     assert_eq!(error, InsertError::ReplyTaken);
     for (id, reply, tunnel) in all {
-        table.remove(id).unwrap();
+        let _ = table.remove(id).unwrap();
         assert_eq!(table.find_tunnelled(reply, &tunnel), None);
     }
     assert!(table.is_empty());
+    assert_eq!(table.decisions.len(), 0);
+}
+
+#[test]
+fn pair_takes_less_than_192_bytes_all_told() {
+    let table = FlowTable::new(1 << 20, 1);
+    let arrays = size_of::<Option<Pair>>() + size_of::<Remains>();
+    assert_eq!(arrays, 128 + 24);
+    let each = arrays + table.index.bytes() / table.max();
+    assert!(each < 176, "{each} bytes");
+}
+
+#[test]
+fn leased_port_comes_back_as_it_was() {
+    let mut table = FlowTable::new(1, 1);
+    let forward = key((0, 1, 2));
+    let public = Ipv4Addr::new(20, 0, 0, 9);
+    let sent = forward.translated(public, 4_000, forward.destination());
+    let lease = || Lease::kept(forward.way(public), 4_000);
+    let mut leased = opening(forward, sent.reply(PortId(9)), 0);
+    leased.why.source = SourceKind::Shared;
+    leased.why.public = Some(public);
+    leased.lease = Some(lease());
+    let id = table.insert(leased, Now::from_millis(1)).unwrap();
+    let (error, back) = table
+        .insert(
+            Opening {
+                lease: Some(lease()),
+                ..opening(sent, forward, 0)
+            },
+            Now::from_millis(1),
+        )
+        .unwrap_err();
+    assert_eq!((error, back), (InsertError::Full, Some(lease())));
+    assert_eq!(table.remove(id).unwrap().lease, Some(lease()));
+}
+
+/// A pair's rewrites, from its keys and two sums, against those made from whole keys.
+#[test]
+fn rewrites_follow_from_the_keys() {
+    let mut table = FlowTable::new(2, 1);
+    let forward = key((0, 1, 2));
+    let sent = forward.translated(
+        Ipv4Addr::new(20, 0, 0, 9),
+        4_000,
+        Ipv4Addr::new(10, 0, 0, 8),
+    );
+    for sent in [forward, sent] {
+        let answered = sent.reply(PortId(9));
+        let opening = opening(forward, answered, 0);
+        let id = table.insert(opening, Now::from_millis(1)).unwrap();
+        let pair = table.get(id).unwrap();
+        assert_eq!(
+            pair.rewrite(Side::Initiator),
+            Transposition::new(forward, sent)
+        );
+        assert_eq!(
+            pair.rewrite(Side::Responder),
+            Transposition::new(answered, forward.reply(forward.port()))
+        );
+        assert_eq!(pair.egress(Side::Initiator), PortId(9));
+        assert_eq!(pair.egress(Side::Responder), forward.port());
+        let _ = table.remove(id).unwrap();
+    }
 }
