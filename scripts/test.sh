@@ -88,7 +88,7 @@ step "tools"
 install_missing "cc=gcc libc6-dev" ip=iproute2 nft=nftables iperf3=iperf3 runc=runc \
     ping=iputils-ping ethtool=ethtool busybox=busybox-static bird=bird2 dig=bind9-dnsutils \
     dnsmasq=dnsmasq-base python3=python3 shellcheck=shellcheck git="git ca-certificates" \
-    curl=curl node=nodejs npm=npm nginx=nginx-light psql=postgresql-client
+    curl=curl node=nodejs npm=npm nginx=nginx-light psql=postgresql-client valgrind=valgrind
 # Programs that no directory of PATH has, or a module.
 [ -n "$(compgen -G '/usr/lib/postgresql/*/bin/initdb')" ] || install_missing "initdb=postgresql"
 python3 -c 'import ensurepip, venv' 2>/dev/null || install_missing "venv=python3-venv"
@@ -111,3 +111,6 @@ check_dependencies
 
 step "tests"
 run_tests
+
+step "instructions of a hit"
+scripts/instructions.sh
