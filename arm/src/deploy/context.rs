@@ -19,12 +19,13 @@ pub trait Resources {
     /// It cannot be.
     fn put(&mut self, id: &ResourceId, body: Value) -> Result<Value, ArmError>;
 
-    /// Deletes a resource and returns whether there was one.
+    /// Removes a resource and returns whether there was one. Whether anything still needs it is found by
+    /// [`Resources::check`].
     ///
     /// # Errors
     ///
-    /// It is in use.
-    fn delete(&mut self, id: &ResourceId) -> Result<bool, ArmError>;
+    /// It cannot be.
+    fn remove(&mut self, id: &ResourceId) -> Result<bool, ArmError>;
 
     /// Returns a resource group as GET shows it.
     fn show_group(&self, scope: &Scope) -> Option<Value>;
@@ -43,12 +44,12 @@ pub trait Resources {
     /// effect.
     fn has_effect(&self, kind: &str) -> bool;
 
-    /// Checks the whole: references between resources, in whatever order they were put.
+    /// Checks the whole: references between resources, in whatever order they were put or removed.
     ///
     /// # Errors
     ///
     /// Something is referred to that is not there.
-    fn check(&self) -> Result<(), ArmError>;
+    fn check(&mut self) -> Result<(), ArmError>;
 }
 
 /// What a deployment is about to do.

@@ -29,6 +29,7 @@ pub(super) struct Log {
     /// Whether it is of interest what was there before.
     keeps_before: bool,
     seen: HashSet<String>,
+    inside: HashSet<String>,
 }
 
 impl Log {
@@ -58,6 +59,28 @@ impl Log {
         }
     }
 
+    /// Notes the security groups that a network had inside of its subnets: they became resources of
+    /// their own (reference arm-clients, section 3.10), and belong to the template as it does.
+    pub(super) fn adopted(&mut self, body: &Value, shown: &Value) {
+        let group = |subnet: &Value| subnet.pointer("/properties/networkSecurityGroup").cloned();
+        let subnets = |value: &Value| -> Vec<Value> {
+            let subnets = value.pointer("/properties/subnets");
+            subnets
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default()
+        };
+        let is_inside =
+            |subnet: &Value| group(subnet).is_some_and(|group| group.get("id").is_none());
+        if !subnets(body).iter().any(is_inside) {
+            return;
+        }
+        for group in subnets(shown).iter().filter_map(group) {
+            let id = group.get("id").and_then(Value::as_str);
+            self.inside.extend(id.map(str::to_ascii_lowercase));
+        }
+    }
+
     /// Notes that a resource is about to be deleted.
     pub(super) fn deletes<R: Resources>(&mut self, id: &ResourceId, resources: &R) {
         self.deleted.push(Change {
@@ -78,7 +101,8 @@ impl Log {
     /// Returns the keys of the resources that are no children of which something was put.
     pub(super) fn roots(&self) -> HashSet<String> {
         let root = |change: &Change| root(&change.id).key();
-        self.written.iter().map(root).collect()
+        let written = self.written.iter().map(root);
+        written.chain(self.inside.iter().cloned()).collect()
     }
 }
 

@@ -11,6 +11,7 @@ mod place;
 mod record;
 mod request;
 mod run;
+mod stage;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -221,30 +222,16 @@ fn complete<R: Resources>(
         ));
     }
     let kept: HashSet<String> = log.roots();
-    let mut rest: Vec<ResourceId> = resources
-        .in_group(&id.scope)
-        .into_iter()
-        .filter(|one| !kept.contains(&one.key()) && !one.is(DEPLOYMENTS))
-        .collect();
-    for one in &rest {
-        (ctx.authorize)(&Access::Delete(one))?;
-        log.deletes(one, &*resources);
-    }
-    // What is in use goes after its user: as long as a round gets rid of something, another may too.
-    while !rest.is_empty() {
-        let mut left = Vec::new();
-        let mut refused = None;
-        let before = rest.len();
-        for one in rest {
-            if let Err(error) = resources.delete(&one) {
-                refused = Some(error.at(one.to_string()));
-                left.push(one);
-            }
+    for one in resources.in_group(&id.scope) {
+        if kept.contains(&one.key()) || one.is(DEPLOYMENTS) {
+            continue;
         }
-        match refused {
-            Some(error) if left.len() == before => return Err(error),
-            _ => rest = left,
-        }
+        (ctx.authorize)(&Access::Delete(&one))?;
+        log.deletes(&one, &*resources);
+        // In any order: whether something that stays needs it is told by the check of the whole.
+        resources
+            .remove(&one)
+            .map_err(|error| error.at(one.to_string()))?;
     }
     Ok(())
 }

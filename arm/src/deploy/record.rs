@@ -21,13 +21,14 @@ pub(super) struct Record<'a> {
     pub(super) outputs: Map<String, Value>,
     pub(super) instances: &'a [Instance],
     pub(super) dependencies: &'a [Vec<usize>],
+    pub(super) locations: &'a [Value],
     pub(super) now: Duration,
     pub(super) correlation: &'a str,
 }
 
 impl Record<'_> {
     /// Returns the deployment that is done.
-    pub(super) fn succeeded<R: Resources>(&self, resources: &R) -> Value {
+    pub(super) fn succeeded(&self) -> Value {
         let deployed = || {
             self.instances
                 .iter()
@@ -46,7 +47,7 @@ impl Record<'_> {
                 // Everything is done at one moment: the clock does not go on in between.
                 "duration": "PT0S",
                 "correlationId": self.correlation,
-                "providers": self.providers(resources),
+                "providers": self.providers(),
                 "dependencies": self.dependencies(),
                 "outputs": self.outputs,
                 "outputResources": ids,
@@ -54,18 +55,11 @@ impl Record<'_> {
         )
     }
 
-    fn providers<R: Resources>(&self, resources: &R) -> Vec<Value> {
+    fn providers(&self) -> Vec<Value> {
         type Types = BTreeMap<String, (String, Vec<Value>)>;
         let mut providers: BTreeMap<String, (String, Types)> = BTreeMap::new();
-        for one in self
-            .instances
-            .iter()
-            .filter(|one| one.fate == Fate::Deployed)
-        {
-            let shown = resources.show(&one.id);
-            let location = shown
-                .and_then(|shown| shown.get("location").cloned())
-                .unwrap_or_default();
+        let located = self.instances.iter().zip(self.locations);
+        for (one, location) in located.filter(|(one, _)| one.fate == Fate::Deployed) {
             let kinds: Vec<&str> = one
                 .id
                 .segments
@@ -79,8 +73,8 @@ impl Record<'_> {
             let (_, locations) = types
                 .entry(kind.to_ascii_lowercase())
                 .or_insert_with(|| (kind.clone(), Vec::new()));
-            if !locations.contains(&location) {
-                locations.push(location);
+            if !locations.contains(location) {
+                locations.push(location.clone());
             }
         }
         let shown = |(namespace, types): (String, Types)| {

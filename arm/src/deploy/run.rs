@@ -105,6 +105,7 @@ impl<R: Resources> Run<'_, R> {
             directory: &directory,
             done: vec![false; instances.len()],
             nested: HashMap::new(),
+            locations: vec![Value::Null; instances.len()],
             outer: task.outer,
         };
         for at in &order.instances {
@@ -127,10 +128,11 @@ impl<R: Resources> Run<'_, R> {
             outputs,
             instances: &instances,
             dependencies: &order.dependencies,
+            locations: &state.locations,
             now: self.session.now,
             correlation: &self.ctx.correlation,
         };
-        Ok(record.succeeded(&*self.resources))
+        Ok(record.succeeded())
     }
 
     /// Deploys a resource, and before it those that its expressions turn out to read.
@@ -214,9 +216,14 @@ impl<R: Resources> Run<'_, R> {
             self.session.without_secrets(&mut body);
         }
         self.log.writes(id, &*self.resources, has_effect, instance);
-        self.resources
-            .put(id, body)
-            .map_err(|error| failed(error, &id.to_string()))?;
+        let value = self.resources.put(id, body.clone());
+        let mut value = value.map_err(|error| failed(error, &id.to_string()))?;
+        self.log.adopted(&body, &value);
+        if let (Some(location), Some(known)) =
+            (value.get_mut("location"), state.locations.get_mut(at))
+        {
+            *known = location.take();
+        }
         Ok(())
     }
 

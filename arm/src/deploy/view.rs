@@ -22,6 +22,8 @@ pub(super) struct State<'a> {
     pub(super) done: Vec<bool>,
     /// What became of its nested deployments.
     pub(super) nested: HashMap<usize, Value>,
+    /// Where its resources are, in the world.
+    pub(super) locations: Vec<Value>,
     /// The template in whose names this one is written, if it is nested.
     pub(super) outer: Option<&'a State<'a>>,
 }

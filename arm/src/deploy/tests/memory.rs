@@ -152,20 +152,8 @@ impl Resources for Memory {
         Ok(value)
     }
 
-    fn delete(&mut self, id: &ResourceId) -> Result<bool, ArmError> {
-        let key = id.key();
-        let own = format!("{key}/");
-        let text = |value: &Value| value.to_string().to_ascii_lowercase();
-        let is_used = self.kept.iter().any(|(other, value)| {
-            *other != key
-                && !other.contains("/deployments/")
-                && !other.starts_with(&own)
-                && text(&value["properties"]).contains(&key)
-        });
-        if is_used {
-            return Err(ArmError::bad_request("InUse", format!("{id} is in use")));
-        }
-        Ok(self.kept.remove(&key).is_some())
+    fn remove(&mut self, id: &ResourceId) -> Result<bool, ArmError> {
+        Ok(self.kept.remove(&id.key()).is_some())
     }
 
     fn show_group(&self, scope: &Scope) -> Option<Value> {
@@ -196,7 +184,7 @@ impl Resources for Memory {
         !kind.to_ascii_lowercase().starts_with("microsoft.compute/")
     }
 
-    fn check(&self) -> Result<(), ArmError> {
+    fn check(&mut self) -> Result<(), ArmError> {
         Ok(())
     }
 }
