@@ -1,0 +1,201 @@
+//! A request under way: who calls, what they see, and where it goes.
+
+use super::caller::Caller;
+use super::path::{Parent, Target};
+use super::request::{Request, Response, Via};
+use super::state::State;
+use super::{Api, authorization, deployments, groups, network, providers, resources, storage};
+use super::{subscriptions, watchers};
+use crate::error::ArmError;
+use crate::estate::Conditions;
+use crate::id::{ResourceId, Scope};
+use crate::roles;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// What becomes of a request.
+pub(crate) type Answer = Result<Response, ArmError>;
+
+/// A request under way.
+pub(crate) struct Call<'a> {
+    pub(crate) api: &'a Api,
+    pub(crate) request: &'a Request,
+    pub(crate) caller: Caller,
+    pub(crate) state: Arc<State>,
+}
+
+impl Call<'_> {
+    /// Answers the request.
+    ///
+    /// # Errors
+    ///
+    /// What the client is told instead.
+    pub(crate) fn answer(&self) -> Answer {
+        self.check_version()?;
+        match Target::read(&self.request.path)? {
+            Target::Other(words) => subscriptions::tenant_level(self, &words),
+            Target::Scope(scope, words) => {
+                self.caller.enter(&self.state, &scope)?;
+                match &scope {
+                    Scope::Group(..) => groups::group(self, &scope, &words),
+                    _ => subscriptions::subscription(self, &scope, &words),
+                }
+            }
+            Target::Provider(scope, words) => {
+                self.caller.enter(&self.state, &scope)?;
+                providers::provider(self, &scope, &words)
+            }
+            Target::Resource(id) => {
+                self.caller.enter(&self.state, &id.scope)?;
+                self.resource(&id)
+            }
+            Target::Word(parent, word) => {
+                let scope = match &parent {
+                    Parent::Scope(scope, _) => scope,
+                    Parent::Resource(id) => &id.scope,
+                };
+                self.caller.enter(&self.state, scope)?;
+                match parent {
+                    Parent::Scope(scope, provider) => self.collection(&scope, &provider, &word),
+                    Parent::Resource(id) => self.below(&id, &word),
+                }
+            }
+        }
+    }
+
+    fn resource(&self, id: &ResourceId) -> Answer {
+        if id.is(deployments::KIND) || id.is(deployments::OPERATIONS) {
+            return deployments::deployment(self, id);
+        }
+        if id.is(roles::DEFINITIONS) || id.is(roles::ASSIGNMENTS) {
+            return authorization::one(self, id);
+        }
+        if id.is(watchers::KIND) && self.is("GET") {
+            return watchers::get(self, id);
+        }
+        resources::one(self, id)
+    }
+
+    fn collection(&self, scope: &Scope, provider: &str, word: &str) -> Answer {
+        let kind = format!("{provider}/{word}");
+        let is = |known: &str| kind.eq_ignore_ascii_case(known);
+        if provider.eq_ignore_ascii_case("Microsoft.Authorization") {
+            return authorization::list(self, scope, &kind);
+        }
+        if is(deployments::KIND) {
+            return deployments::list(self, scope);
+        }
+        if is(watchers::KIND) {
+            return watchers::list(self, scope);
+        }
+        resources::list(self, scope, &kind)
+    }
+
+    /// Answers what hangs on a resource: its children, or an action on it.
+    fn below(&self, id: &ResourceId, word: &str) -> Answer {
+        if id.is(deployments::KIND) {
+            return deployments::below(self, id, word);
+        }
+        if id.is("Microsoft.Storage/storageAccounts") && self.is("POST") {
+            return storage::action(self, id, word);
+        }
+        let on_network = id.is("Microsoft.Network/virtualNetworks") && self.is("GET");
+        if on_network && word.eq_ignore_ascii_case("CheckIPAddressAvailability") {
+            return network::check_address(self, id);
+        }
+        if on_network && word.eq_ignore_ascii_case("usages") {
+            return network::usages(self, id);
+        }
+        resources::below(self, id, word)
+    }
+
+    /// Returns whether the request has the method.
+    pub(crate) fn is(&self, method: &str) -> bool {
+        self.request.method.eq_ignore_ascii_case(method)
+    }
+
+    /// Returns the error for a method that what the path names does not have.
+    pub(crate) fn no_method(&self, accepted: &str) -> ArmError {
+        let message = format!(
+            "The requested resource does not support http method '{}'; accepted: {accepted}.",
+            self.request.method
+        );
+        ArmError::new(405, "MethodNotAllowed", message)
+    }
+
+    /// Returns the error for a path that names nothing.
+    pub(crate) fn no_such_path(&self) -> ArmError {
+        let message = format!("There is nothing at the path '{}'.", self.request.path);
+        ArmError::new(404, "NotFound", message)
+    }
+
+    /// Checks that the caller may do that.
+    ///
+    /// # Errors
+    ///
+    /// The caller may not.
+    pub(crate) fn authorise(&self, action: &str, at: &Scope) -> Result<(), ArmError> {
+        self.caller.authorise(&self.state, action, at)
+    }
+
+    /// Returns the conditions of the request.
+    pub(crate) fn conditions(&self) -> Conditions {
+        Conditions {
+            if_match: self.request.header("if-match").map(str::to_owned),
+            if_none_match: self.request.header("if-none-match").map(str::to_owned),
+        }
+    }
+
+    /// Returns the body, which must be an object.
+    ///
+    /// # Errors
+    ///
+    /// It is not JSON, or no object.
+    pub(crate) fn object(&self) -> Result<Map<String, Value>, ArmError> {
+        match self.request.json()? {
+            Value::Object(body) => Ok(body),
+            Value::Null => Err(ArmError::bad_request(
+                "InvalidRequestContent",
+                "The request content was invalid: the body is empty; accepted: a JSON object.",
+            )),
+            _ => Err(ArmError::bad_request(
+                "InvalidRequestContent",
+                "The request content was invalid: it is not a JSON object.",
+            )),
+        }
+    }
+
+    /// Checks the version that the request is written for. All are taken, as clients send dozens of
+    /// them; what is no version is a mistake.
+    fn check_version(&self) -> Result<(), ArmError> {
+        let Some(version) = self.request.query("api-version") else {
+            if self.request.via == Via::Socket {
+                return Ok(());
+            }
+            return Err(ArmError::bad_request(
+                "MissingApiVersionParameter",
+                "The api-version query parameter (?api-version=) is required for all requests.",
+            ));
+        };
+        let date = version.get(..10).unwrap_or_default();
+        let is_date = date.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        });
+        let rest = version.get(10..).unwrap_or_default();
+        let is_rest = rest.is_empty()
+            || (rest.starts_with('-')
+                && rest.len() <= 32
+                && rest
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
+        if date.len() == 10 && is_date && is_rest {
+            return Ok(());
+        }
+        let message = format!(
+            "The api-version '{version}' is invalid; accepted: a date such as '2024-05-01', with or \
+             without '-preview'."
+        );
+        Err(ArmError::bad_request("InvalidApiVersionParameter", message))
+    }
+}

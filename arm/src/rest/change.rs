@@ -1,0 +1,76 @@
+//! The one way by which the desired state changes.
+
+use super::Api;
+use super::state::State;
+use crate::error::ArmError;
+use crate::estate::{Estate, Settings, Stage};
+use serde_json::Value;
+use std::sync::{Arc, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+impl Api {
+    /// Changes the desired state: `act` works on a copy, and when it is content and the whole holds
+    /// together, the copy is brought into force, written to the disk, and only then seen by others.
+    /// One change at a time; readers go on with the old state meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `act` failed, the whole does not hold together, or it cannot be brought into force: nothing
+    /// has changed.
+    pub fn change<R>(
+        &self,
+        act: impl FnOnce(&mut Stage) -> Result<R, ArmError>,
+    ) -> Result<R, ArmError> {
+        self.change_seen(|stage, _| act(stage))
+    }
+
+    /// As [`Self::change`], with what was in force when the change began.
+    pub(crate) fn change_seen<R>(
+        &self,
+        act: impl FnOnce(&mut Stage, &State) -> Result<R, ArmError>,
+    ) -> Result<R, ArmError> {
+        // A change that panicked has published nothing, so the next one can go on.
+        let writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
+        let (result, next) = stage(&state, act)?;
+        self.platform.commit(&state.estate, &next)?;
+        self.publish(|now| now.with_estate(Arc::new(next)));
+        drop(writing);
+        Ok(result)
+    }
+
+    /// Tells what [`Self::change`] would do beyond the resources, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::change`].
+    pub fn preview<R>(
+        &self,
+        act: impl FnOnce(&mut Stage) -> Result<R, ArmError>,
+    ) -> Result<(R, Value), ArmError> {
+        let state = self.state();
+        let (result, next) = stage(&state, |stage, _| act(stage))?;
+        let effects = self.platform.preview(&state.estate, &next)?;
+        Ok((result, effects))
+    }
+}
+
+fn stage<R>(
+    state: &State,
+    act: impl FnOnce(&mut Stage, &State) -> Result<R, ArmError>,
+) -> Result<(R, Estate), ArmError> {
+    let settings = Settings {
+        now: now(),
+        ..state.config.settings.clone()
+    };
+    let mut stage = Stage::new(&state.estate, &settings);
+    let result = act(&mut stage, state)?;
+    stage.check()?;
+    Ok((result, stage.into_estate()))
+}
+
+/// Returns the seconds of Unix time.
+pub(crate) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |time| time.as_secs())
+}

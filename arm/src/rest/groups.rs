@@ -1,0 +1,137 @@
+//! Resource groups, and what is in them.
+
+use super::call::{Answer, Call};
+use super::page::{self, Filter};
+use super::request::Response;
+use super::resources::{check_scope, no_group, visible, with_etag};
+use super::{deployments, subscriptions};
+use crate::id::Scope;
+use serde_json::Value;
+
+const KIND: &str = "Microsoft.Resources/subscriptions/resourceGroups";
+
+/// Answers a request for a resource group (no words) or something of it.
+pub(crate) fn group(call: &Call<'_>, scope: &Scope, words: &[String]) -> Answer {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] => one(call, scope),
+        [word] if word.eq_ignore_ascii_case("resources") => {
+            check_scope(call, scope)?;
+            resources(call, scope)
+        }
+        [word] if word.eq_ignore_ascii_case("exportTemplate") => {
+            call.authorise(&format!("{KIND}/exportTemplate/action"), scope)?;
+            check_scope(call, scope)?;
+            deployments::export(call, scope)
+        }
+        // The older path of deployments, without their provider; `az` still uses it.
+        [word, rest @ ..] if word.eq_ignore_ascii_case("deployments") => {
+            deployments::without_provider(call, scope, rest)
+        }
+        _ => Err(call.no_such_path()),
+    }
+}
+
+fn one(call: &Call<'_>, scope: &Scope) -> Answer {
+    let action = |verb: &str| format!("{KIND}/{verb}");
+    match call.request.method.to_ascii_uppercase().as_str() {
+        "GET" => {
+            call.authorise(&action("read"), scope)?;
+            let group = call.state.estate.show_group(scope);
+            Ok(with_etag(200, &group.ok_or_else(|| no_group(scope))?))
+        }
+        "HEAD" => {
+            call.authorise(&action("read"), scope)?;
+            let group = call.state.estate.show_group(scope);
+            Ok(Response::empty(if group.is_some() { 204 } else { 404 }))
+        }
+        "PUT" => {
+            call.authorise(&action("write"), scope)?;
+            let body = Value::Object(call.object()?);
+            let put = call.api.change(|stage| stage.put_group(scope, body))?;
+            Ok(with_etag(if put.created { 201 } else { 200 }, &put.value))
+        }
+        "PATCH" => {
+            call.authorise(&action("write"), scope)?;
+            let body = Value::Object(call.object()?);
+            let value = call.api.change(|stage| stage.patch_group(scope, body))?;
+            Ok(with_etag(200, &value))
+        }
+        "DELETE" => {
+            call.authorise(&action("delete"), scope)?;
+            let was_there = call.api.change(|stage| stage.delete_group(scope))?;
+            if was_there {
+                Ok(Response::empty(200))
+            } else {
+                Err(no_group(scope))
+            }
+        }
+        _ => Err(call.no_method("GET, HEAD, PUT, PATCH, DELETE")),
+    }
+}
+
+/// Lists the groups of a subscription.
+pub(crate) fn list(call: &Call<'_>, scope: &Scope) -> Answer {
+    if !call.is("GET") {
+        return Err(call.no_method("GET"));
+    }
+    let visible = visible(call, scope, &format!("{KIND}/read"))?;
+    let filter = Filter::of(call, &["tagName", "tagValue", "name"])?;
+    let subscription = scope.subscription().unwrap_or_default();
+    let groups = call.state.estate.list_groups(subscription).into_iter();
+    let groups = groups
+        .filter(visible)
+        .filter(|group| filter.passes(|field| about(group, &filter, field)));
+    Ok(page::list(call, groups.collect()))
+}
+
+/// Lists the resources of a group or a subscription, whatever their type.
+pub(crate) fn resources(call: &Call<'_>, scope: &Scope) -> Answer {
+    if !call.is("GET") {
+        return Err(call.no_method("GET"));
+    }
+    let visible = visible(call, scope, &format!("{}/read", subscriptions::RESOURCES))?;
+    let known = [
+        "resourceType",
+        "resourceGroup",
+        "name",
+        "location",
+        "tagName",
+        "tagValue",
+    ];
+    let filter = Filter::of(call, &known)?;
+    let all = call.state.estate.resources_in(scope).into_iter();
+    let all = all
+        .filter(visible)
+        .filter(|value| filter.passes(|field| about(value, &filter, field)));
+    Ok(page::list(call, all.collect()))
+}
+
+/// Returns what a filter compares of a resource.
+fn about(value: &Value, filter: &Filter, field: &str) -> Vec<String> {
+    let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+    let found = match field {
+        "resourceType" => text("type"),
+        "resourceGroup" => {
+            let scope = text("id").and_then(|id| id.parse::<Scope>().ok());
+            scope.and_then(|scope| scope.group().map(str::to_owned))
+        }
+        "tagName" => return tags(value).map(|(name, _)| name.clone()).collect(),
+        "tagValue" => {
+            // The value of the tag that the filter names.
+            let of = filter.wanted("tagName");
+            let of = |name: &str| of.is_none_or(|of| of.eq_ignore_ascii_case(name));
+            let values = tags(value).filter(|(name, _)| of(name));
+            return values
+                .filter_map(|(_, value)| value.as_str().map(str::to_owned))
+                .collect();
+        }
+        name => text(name),
+    };
+    found.into_iter().collect()
+}
+
+fn tags(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let tags = value.get("tags").and_then(Value::as_object);
+    tags.into_iter().flatten()
+}

@@ -1,0 +1,180 @@
+//! The REST protocol of Azure Resource Manager: a request in, an answer out, no socket.
+//!
+//! [`Api::handle`] takes any request: it answers what needs no token (metadata, the token endpoint),
+//! finds out who is calling, whether they may do that, and does it. [`Api::change`] is the one way
+//! by which the desired state changes, for requests, templates and the command line alike.
+//!
+//! What clients send and check is in the reference, arm-clients.
+
+mod authorization;
+mod call;
+mod caller;
+mod change;
+mod config;
+mod deployments;
+mod groups;
+mod login;
+mod metadata;
+mod network;
+mod page;
+mod path;
+mod providers;
+mod request;
+mod resources;
+mod state;
+mod storage;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+mod watchers;
+
+pub use config::{ApiConfig, Subscription, Tenant};
+pub use request::{Request, Response, Via};
+
+use crate::error::ArmError;
+use crate::estate::Estate;
+use crate::platform::Platform;
+use crate::principals::new_guid;
+use call::{Answer, Call};
+use caller::Caller;
+use login::Attempts;
+use state::State;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// The API over one desired state.
+pub struct Api {
+    platform: Arc<dyn Platform>,
+    /// Held by who changes.
+    writer: Mutex<()>,
+    current: RwLock<Arc<State>>,
+    attempts: Attempts,
+}
+
+/// The longest body of a request, in bytes; as the platform has it for templates.
+pub const MAX_BODY: usize = 4 * 1024 * 1024;
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").finish_non_exhaustive()
+    }
+}
+
+impl Api {
+    /// Returns the API over `estate`, which `platform` has in force.
+    #[must_use]
+    pub fn new(platform: Arc<dyn Platform>, estate: Estate, config: ApiConfig) -> Self {
+        let state = State::new(Arc::new(estate), Arc::new(config));
+        Self {
+            platform,
+            writer: Mutex::new(()),
+            current: RwLock::new(Arc::new(state)),
+            attempts: Attempts::default(),
+        }
+    }
+
+    /// Returns the desired state that is in force.
+    #[must_use]
+    pub fn estate(&self) -> Arc<Estate> {
+        Arc::clone(&self.state().estate)
+    }
+
+    /// Makes another configuration count from the next request on.
+    pub fn configure(&self, config: ApiConfig) {
+        self.publish(|now| now.with_config(Arc::new(config)));
+    }
+
+    pub(crate) fn state(&self) -> Arc<State> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&current)
+    }
+
+    fn publish(&self, next: impl FnOnce(&State) -> State) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(next(&current));
+    }
+
+    /// Answers a request.
+    pub fn handle(&self, request: &Request) -> Response {
+        let id = new_guid();
+        let header = |name: &str| request.header(name).unwrap_or_default();
+        tracing::debug!(
+            method = request.method,
+            path = request.path,
+            query = request.query,
+            request = id,
+            client_request = header("x-ms-client-request-id"),
+            command = header("commandname"),
+            "request"
+        );
+        let answer = self.answer(request).unwrap_or_else(|error| {
+            if error.status >= 500 {
+                tracing::error!(%error, request = id, "a request failed");
+            }
+            refusal(&error, request)
+        });
+        tracing::debug!(request = id, status = answer.status, "answered");
+        let correlation = request.header("x-ms-correlation-request-id").unwrap_or(&id);
+        let mut answer = answer
+            .with_header("x-ms-request-id", id.as_str())
+            .with_header("x-ms-correlation-request-id", correlation)
+            .with_header(
+                "Strict-Transport-Security",
+                "max-age=31536000; includeSubDomains",
+            )
+            .with_header("X-Content-Type-Options", "nosniff");
+        if answer.header("cache-control").is_none() {
+            answer = answer.with_header("Cache-Control", "no-cache");
+        }
+        if request.method.eq_ignore_ascii_case("HEAD") {
+            answer.body.clear();
+        }
+        answer
+    }
+
+    fn answer(&self, request: &Request) -> Answer {
+        if request.body.len() > MAX_BODY {
+            return Err(too_large());
+        }
+        if let Some(answer) = login::open(self, request) {
+            return Ok(answer);
+        }
+        let state = self.state();
+        let caller = Caller::of(request, &state)?;
+        let call = Call {
+            api: self,
+            request,
+            caller,
+            state,
+        };
+        call.answer()
+    }
+}
+
+/// Returns the error for a body that is longer than [`MAX_BODY`].
+#[must_use]
+pub fn too_large() -> ArmError {
+    let message = format!(
+        "The request content size exceeds the maximum size of {} MB.",
+        MAX_BODY >> 20
+    );
+    ArmError::new(413, "RequestContentTooLarge", message)
+}
+
+/// Returns the answer that says why there is no other one.
+fn refusal(error: &ArmError, request: &Request) -> Response {
+    let answer = Response::from(error);
+    match error.status {
+        401 => {
+            let description = error.message.replace('"', "'");
+            let challenge = format!(
+                "Bearer authorization_uri=\"{}/common\", error=\"invalid_token\", \
+                 error_description=\"{description}\"",
+                request.base()
+            );
+            answer.with_header("WWW-Authenticate", challenge)
+        }
+        429 | 503 => answer.with_header("Retry-After", "1"),
+        _ => answer,
+    }
+}

@@ -1,0 +1,137 @@
+//! Lists: filtered, and a page at a time where the client asks for that.
+
+use super::call::Call;
+use super::request::Response;
+use crate::error::ArmError;
+use serde_json::{Value, json};
+
+/// Returns the answer with a list, or the page of it that the request asks for by `$top` and
+/// `$skiptoken`.
+pub(crate) fn list(call: &Call<'_>, values: Vec<Value>) -> Response {
+    let from = call.request.query("$skiptoken");
+    let begin = from.map_or(0, |token| start(&values, &token));
+    let left = values.len().saturating_sub(begin);
+    let top = call.request.query("$top");
+    let top = top.and_then(|top| top.parse::<usize>().ok());
+    let count = top.filter(|top| *top > 0).map_or(left, |top| top.min(left));
+    let page: Vec<Value> = values.into_iter().skip(begin).take(count).collect();
+    let next = (count < left).then(|| page.last().map(token)).flatten();
+    let body = match next {
+        Some(token) => json!({ "value": page, "nextLink": next_link(call, &token) }),
+        None => json!({ "value": page }),
+    };
+    Response::json(200, &body)
+}
+
+/// Returns what a page that ends with this value is continued by: its ID, so that the next page is
+/// the right one whatever came or went meanwhile.
+fn token(value: &Value) -> String {
+    let id = value.get("id").and_then(Value::as_str).unwrap_or_default();
+    id.to_ascii_lowercase()
+}
+
+fn start(values: &[Value], last: &str) -> usize {
+    let same = values.iter().position(|value| token(value) == last);
+    let behind = || values.iter().position(|value| token(value).as_str() > last);
+    match same {
+        Some(at) => at.saturating_add(1),
+        None => behind().unwrap_or(values.len()),
+    }
+}
+
+fn next_link(call: &Call<'_>, token: &str) -> String {
+    let request = call.request;
+    let pairs = request.query.split('&').filter(|pair| {
+        let key = pair.split('=').next().unwrap_or_default();
+        !key.eq_ignore_ascii_case("$skiptoken") && !key.eq_ignore_ascii_case("%24skiptoken")
+    });
+    let mut query: Vec<String> = pairs
+        .filter(|pair| !pair.is_empty())
+        .map(str::to_owned)
+        .collect();
+    query.push(format!("$skiptoken={}", escape(token)));
+    format!("{}{}?{}", request.base(), request.path, query.join("&"))
+}
+
+fn escape(text: &str) -> String {
+    let escaped = text.bytes().map(|byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    });
+    escaped.collect()
+}
+
+/// A filter such as `resourceType eq 'Microsoft.Network/virtualNetworks' and location eq 'x'`.
+#[derive(Debug)]
+pub(crate) struct Filter(Vec<(String, bool, String)>);
+
+impl Filter {
+    /// Reads the `$filter` of a request whose fields are among `known`.
+    ///
+    /// # Errors
+    ///
+    /// It is not such a filter.
+    pub(crate) fn of(call: &Call<'_>, known: &[&str]) -> Result<Self, ArmError> {
+        let text = call.request.query("$filter").unwrap_or_default();
+        let terms = split(&text);
+        let read = |term: &str| {
+            let mut words = term.trim().splitn(3, ' ');
+            let (field, verb, value) = (words.next()?, words.next()?, words.next()?.trim());
+            let is_equal = match verb.to_ascii_lowercase().as_str() {
+                "eq" => true,
+                "ne" => false,
+                _ => return None,
+            };
+            let value = value.strip_prefix('\'')?.strip_suffix('\'')?;
+            let field = known.iter().find(|name| name.eq_ignore_ascii_case(field))?;
+            Some(((*field).to_owned(), is_equal, value.replace("''", "'")))
+        };
+        let terms = terms.iter().filter(|term| !term.trim().is_empty());
+        let terms: Option<Vec<_>> = terms.map(|term| read(term)).collect();
+        terms.map(Self).ok_or_else(|| {
+            let message = format!(
+                "The filter '{text}' is invalid; accepted: FIELD eq 'VALUE', several with 'and', \
+                 FIELD one of {}.",
+                known.join(", ")
+            );
+            ArmError::bad_request("InvalidFilterInQueryString", message)
+        })
+    }
+
+    /// Returns whether a value passes, each of whose fields has any number of texts; texts compare
+    /// without case.
+    pub(crate) fn passes(&self, field: impl Fn(&str) -> Vec<String>) -> bool {
+        self.0.iter().all(|(name, is_equal, wanted)| {
+            let found = field(name);
+            found.iter().any(|found| found.eq_ignore_ascii_case(wanted)) == *is_equal
+        })
+    }
+
+    /// Returns the value that a field must be equal to, if the filter says one.
+    pub(crate) fn wanted(&self, field: &str) -> Option<&str> {
+        let mut terms = self.0.iter();
+        let found = terms.find(|(name, is_equal, _)| *is_equal && name == field);
+        found.map(|(_, _, value)| value.as_str())
+    }
+}
+
+/// Splits a filter at each `and` outside of quotes.
+fn split(text: &str) -> Vec<String> {
+    let mut terms = vec![String::new()];
+    let mut quoted = false;
+    for word in text.split(' ') {
+        if !quoted && word.eq_ignore_ascii_case("and") {
+            terms.push(String::new());
+            continue;
+        }
+        quoted ^= word.matches('\'').count() % 2 == 1;
+        if let Some(term) = terms.last_mut() {
+            term.push_str(word);
+            term.push(' ');
+        }
+    }
+    terms
+}

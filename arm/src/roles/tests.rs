@@ -1,0 +1,262 @@
+use super::link::new_links;
+use super::*;
+use crate::document::{Document, Origin};
+use serde_json::json;
+
+const SUBSCRIPTION: &str = "/subscriptions/s";
+const VNET: &str =
+    "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/v";
+
+fn scope(text: &str) -> Scope {
+    text.parse().unwrap()
+}
+
+#[test]
+fn patterns_match_as_azure_does() {
+    let write = "Microsoft.Network/virtualNetworks/write";
+    for pattern in [
+        "*",
+        "*/write",
+        "Microsoft.Network/*",
+        "microsoft.network/VIRTUALNETWORKS/write",
+        "Microsoft.Network/*/write",
+        "Microsoft.*/virtual*/write",
+        "Microsoft.Network/virtualNetworks/write*",
+    ] {
+        assert!(matches(pattern, write), "{pattern}");
+    }
+    for pattern in [
+        "",
+        "*/read",
+        "Microsoft.Network",
+        "Microsoft.Network/virtualNetworks",
+        "Microsoft.Network/*/write/action",
+        "Microsoft.Storage/*",
+        "*/virtualNetworks/*/write",
+        "Microsoft.Network/virtualNetworks/write/*",
+    ] {
+        assert!(!matches(pattern, write), "{pattern}");
+    }
+}
+
+/// Compares with the obvious way: every way to split the text.
+#[test]
+fn patterns_agree_with_a_plain_search() {
+    fn oracle(pattern: &[u8], text: &[u8]) -> bool {
+        match pattern.split_first() {
+            None => text.is_empty(),
+            Some((b'*', rest)) => (0..=text.len()).any(|at| oracle(rest, &text[at..])),
+            Some((first, rest)) => text.first() == Some(first) && oracle(rest, &text[1..]),
+        }
+    }
+    let words = |letters: &[char], most: u32| {
+        let mut all = vec![String::new()];
+        let mut last = all.clone();
+        for _ in 0..most {
+            let pairs = last
+                .iter()
+                .flat_map(|word| letters.iter().map(move |l| (word, l)));
+            last = pairs
+                .map(|(word, letter)| format!("{word}{letter}"))
+                .collect();
+            all.extend(last.clone());
+        }
+        all
+    };
+    for pattern in words(&['a', 'b', '*'], 5) {
+        for text in words(&['a', 'b'], 5) {
+            let expected = oracle(pattern.as_bytes(), text.as_bytes());
+            assert_eq!(matches(&pattern, &text), expected, "{pattern} on {text}");
+        }
+    }
+}
+
+#[test]
+fn built_in_roles_have_their_rights() {
+    let (vnet, join) = (
+        "Microsoft.Network/virtualNetworks/write",
+        "Microsoft.Network/virtualNetworks/subnets/joinViaServiceEndpoint/action",
+    );
+    let (account, assign) = (
+        "Microsoft.Storage/storageAccounts/write",
+        "Microsoft.Authorization/roleAssignments/write",
+    );
+    let (read, deploy) = (
+        "Microsoft.Storage/storageAccounts/read",
+        "Microsoft.Resources/deployments/write",
+    );
+    let group = "Microsoft.Resources/subscriptions/resourceGroups/write";
+    let actions = [vnet, join, account, assign, read, deploy, group];
+    for (role, allowed) in [
+        ("Owner", [true; 7]),
+        ("Contributor", [true, true, true, false, true, true, true]),
+        ("Reader", [false, false, false, false, true, false, false]),
+        (
+            "Network Contributor",
+            [true, true, false, false, false, true, false],
+        ),
+        (
+            "Storage Account Contributor",
+            [false, true, true, false, true, true, false],
+        ),
+        (
+            "User Access Administrator",
+            [false, false, false, true, true, false, false],
+        ),
+    ] {
+        let role = find_built_in(role).unwrap();
+        for (action, allowed) in actions.iter().zip(allowed) {
+            assert_eq!(role.allows(action), allowed, "{} {action}", role.name);
+        }
+    }
+}
+
+#[test]
+fn assignments_count_at_their_scope_and_below() {
+    let assign = |at: &str, role: &str| RoleAssignment {
+        id: "a".into(),
+        scope: scope(at),
+        principal: "p".into(),
+        principal_type: "ServicePrincipal".into(),
+        role: find_built_in(role).unwrap().id.clone(),
+    };
+    let roles = Roles {
+        definitions: Vec::new(),
+        assignments: vec![
+            assign("/subscriptions/s/resourceGroups/rg", "Contributor"),
+            assign("/subscriptions/s", "Reader"),
+        ],
+    };
+    let (read, write) = (
+        "Microsoft.Network/virtualNetworks/read",
+        "Microsoft.Network/virtualNetworks/write",
+    );
+    assert!(roles.allows(
+        "P",
+        write,
+        &scope(&VNET.to_uppercase().replace("MICROSOFT", "Microsoft"))
+    ));
+    assert!(roles.allows("p", write, &scope(VNET)));
+    assert!(!roles.allows("p", write, &scope(SUBSCRIPTION)));
+    assert!(roles.allows("p", read, &scope(SUBSCRIPTION)));
+    assert!(!roles.allows("p", write, &scope(&VNET.replace("rg", "rg2"))));
+    assert!(roles.allows("p", read, &scope(&VNET.replace("rg", "rg2"))));
+    assert!(!roles.allows("q", read, &scope(VNET)));
+    assert!(!roles.allows("p", read, &Scope::Tenant));
+    assert!(roles.is_known("p", &Scope::Tenant));
+    assert!(!roles.is_known("q", &Scope::Tenant));
+    assert!(!roles.is_known("p", &scope("/subscriptions/other")));
+}
+
+#[test]
+fn definitions_are_read_in_both_forms() {
+    let rest = json!({"name": "ignored", "properties": {"roleName": "Net", "description": "d",
+        "assignableScopes": ["/subscriptions/s"],
+        "permissions": [{"actions": ["A/*"], "notActions": ["A/b"]}]}});
+    let file = json!({"Name": "Net", "Description": "d", "IsCustom": true, "Id": null,
+        "Actions": ["A/*"], "NotActions": ["A/b"], "AssignableScopes": ["/subscriptions/s"]});
+    let (rest, file) = (
+        RoleDefinition::read(&rest, "g").unwrap(),
+        RoleDefinition::read(&file, "g").unwrap(),
+    );
+    assert_eq!(rest, file);
+    assert!(rest.allows("A/c") && !rest.allows("A/b"));
+    assert!(rest.is_assignable(&scope(VNET)) && !rest.is_assignable(&scope("/subscriptions/t")));
+    let again = RoleDefinition::read(&rest.show(Some("s")), "x").unwrap();
+    assert_eq!(again, rest, "what is shown can be read");
+    for bad in [
+        json!(null),
+        json!({}),
+        json!({"roleName": ""}),
+        json!({"roleName": "a", "actions": "*"}),
+        json!({"roleName": "a", "permissions": [{"actions": 1}]}),
+        json!({"roleName": "a", "assignableScopes": ["x"]}),
+    ] {
+        assert!(RoleDefinition::read(&bad, "g").is_err(), "{bad}");
+    }
+}
+
+fn document(id: &str, body: serde_json::Value) -> Document {
+    Document {
+        id: id.parse().unwrap(),
+        alias: "a".into(),
+        origin: Origin::Api,
+        version: 1,
+        created: 1,
+        created_at: 0,
+        body: body.as_object().unwrap().clone(),
+    }
+}
+
+#[test]
+fn new_references_need_a_right_and_old_ones_none() {
+    let id = |kind: &str, name: &str| {
+        format!("/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/{kind}/{name}")
+    };
+    let (nsg, policy) = (
+        id("networkSecurityGroups", "n"),
+        id("serviceEndpointPolicies", "p"),
+    );
+    let subnet = |nsg: &str| {
+        json!({"tags": {"x": id("routeTables", "t")}, "properties": {"subnets": [{
+            "id": format!("{VNET}/subnets/a"),
+            "properties": {"networkSecurityGroup": {"id": nsg},
+                "serviceEndpointPolicies": [{"id": policy}]}}]}})
+    };
+    let before = document(
+        VNET,
+        subnet(&nsg.to_uppercase().replace("MICROSOFT", "Microsoft")),
+    );
+    let after = document(VNET, subnet(&nsg));
+    let actions = |old, new| {
+        let links: Vec<_> = new_links(old, new);
+        links
+            .into_iter()
+            .map(|link| link.action)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        actions(None, &after),
+        [
+            "Microsoft.Network/networkSecurityGroups/join/action",
+            "Microsoft.Network/serviceEndpointPolicies/join/action"
+        ]
+    );
+    assert!(actions(Some(&before), &after).is_empty());
+
+    let rules = json!({"properties": {"networkAcls": {"virtualNetworkRules": [
+        {"id": format!("{VNET}/subnets/a")}]}}});
+    let account = document(
+        "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/x",
+        rules,
+    );
+    let links = new_links(None, &account);
+    assert_eq!(
+        links[0].action,
+        "Microsoft.Network/virtualNetworks/subnets/joinViaServiceEndpoint/action"
+    );
+    assert_eq!(links[0].target.to_string(), format!("{VNET}/subnets/a"));
+    let nic = document(
+        &id("networkInterfaces", "i"),
+        json!({"properties": {"ipConfigurations": [{"properties": {
+            "subnet": {"id": format!("{VNET}/subnets/a")},
+            "applicationSecurityGroups": [{"id": id("applicationSecurityGroups", "g")}],
+            "publicIPAddress": {"id": id("publicIPAddresses", "b")}}}]}}),
+    );
+    let mut found = actions(None, &nic);
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "Microsoft.Network/applicationSecurityGroups/joinIpConfiguration/action",
+            "Microsoft.Network/publicIPAddresses/join/action",
+            "Microsoft.Network/virtualNetworks/subnets/join/action"
+        ]
+    );
+    let list = document(
+        &policy,
+        json!({"properties": {"serviceEndpointPolicyDefinitions": [{"properties": {
+            "serviceResources": [format!("{VNET}/subnets/a")]}}]}}),
+    );
+    assert!(actions(None, &list).is_empty());
+}
