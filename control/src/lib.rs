@@ -3,6 +3,7 @@
 //! Dependencies point one way: `model, catalog <- config, keys, compile, diagnose, attach, learn <-
 //! fabric <- server, cli`. Nothing here touches a packet.
 
+pub mod api;
 pub mod attach;
 pub mod catalog;
 pub mod cli;

@@ -4,7 +4,7 @@ use super::network::VNET_KEYS;
 use super::problem::Problem;
 use super::rules::NSG_KEYS;
 use super::section::{Errors, Section};
-use super::{access, policies};
+use super::{access, api, policies};
 use super::{front, groups, resources, routing, rules, settings};
 use crate::catalog::{Catalog, Location};
 use crate::model::{Model, NOT_PUBLIC, NamespaceRef, Scope};
@@ -36,6 +36,10 @@ pub(super) const ROOT_KEYS: &[&str] = &[
     "dns",
     "bind",
     "publicIPPool",
+    "api",
+    "servicePrincipal",
+    "roleDefinition",
+    "roleAssignment",
 ];
 
 const A_REGION: &str = "the name of an Azure region such as \"koreacentral\", here or at the top";
@@ -159,6 +163,7 @@ impl<'f> Loader<'f> {
         }
         self.services(root_of("service"));
         self.dns(&root);
+        api::api(&mut self, &root);
         if self.errors.is_empty() {
             groups::check(&self.model, self.errors);
             front::check(&self.model, self.errors);

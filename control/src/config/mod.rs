@@ -6,6 +6,7 @@
 //! say.
 
 mod access;
+mod api;
 mod bind;
 mod device;
 mod dns;

@@ -121,6 +121,11 @@ impl<'f> Section<'f> {
         text
     }
 
+    /// Returns the text of a key that no error may show.
+    pub(super) fn hidden(&self, name: &str) -> Option<&'f str> {
+        self.table.get(name).and_then(Value::as_str)
+    }
+
     /// Returns the value of a key, if it is there and can be read.
     pub(super) fn parse<T: FromStr>(&self, name: &str, accepted: Accepted) -> Option<T> {
         let parsed = self.text(name, accepted)?.parse().ok();

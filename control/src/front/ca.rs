@@ -150,22 +150,43 @@ impl LocalCa {
     ///
     /// No certificate can have that name, or the signature failed.
     pub fn issue(&self, name: &str) -> Result<Issued, CaError> {
-        let (certificate, key) = self.sign(name)?;
+        let (certificate, key) = self.sign(&[name])?;
         Ok(Issued {
             certificate: format!("{}{}", certificate.pem(), self.pem),
             key: key.serialize_pem(),
         })
     }
 
-    fn sign(&self, name: &str) -> Result<(rcgen::Certificate, KeyPair), CaError> {
-        let names = vec![name.to_owned()];
-        let mut params = CertificateParams::new(names).map_err(|source| CaError::Name {
-            name: name.to_owned(),
-            source,
-        })?;
+    /// Returns how a server speaks TLS under these names: with a certificate of its own, for clients
+    /// that trust this authority.
+    ///
+    /// # Errors
+    ///
+    /// No certificate can have one of the names, or the signature failed.
+    pub fn server(&self, names: &[&str], inside: &str) -> Result<ServerConfig, CaError> {
+        let (certificate, key) = self.sign(names)?;
+        let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?;
+        config.alpn_protocols = vec![inside.as_bytes().to_vec()];
+        Ok(config)
+    }
+
+    fn sign(&self, names: &[&str]) -> Result<(rcgen::Certificate, KeyPair), CaError> {
+        let all = names.iter().map(|&name| name.to_owned());
+        let mut params =
+            CertificateParams::new(all.collect::<Vec<_>>()).map_err(|source| CaError::Name {
+                name: names.join(", "),
+                source,
+            })?;
+        let first = names.first().copied().unwrap_or(COMMON_NAME);
         params
             .distinguished_name
-            .push(DnType::CommonName, short(name));
+            .push(DnType::CommonName, short(first));
         let now = SystemTime::now();
         params.not_before = now.checked_sub(BEFORE).unwrap_or(now).into();
         params.not_after = now.checked_add(LEAF_LIFE).unwrap_or(now).into();
@@ -293,15 +314,7 @@ impl Certificates {
     }
 
     fn make(&self, name: &str, inside: &str) -> Result<ServerConfig, CaError> {
-        let (certificate, key) = self.ca.sign(name)?;
-        let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)?;
-        config.alpn_protocols = vec![inside.as_bytes().to_vec()];
+        let mut config = self.ca.server(&[name], inside)?;
         // A refused client has no session to come back to.
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});

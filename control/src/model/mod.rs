@@ -5,6 +5,7 @@
 //! there; addresses lie where they must; nothing is used twice. Whether namespaces exist is
 //! `attach`'s to say. Names compare without case, as in ARM.
 
+mod api;
 mod blocks;
 mod diff;
 mod dns;
@@ -20,6 +21,10 @@ mod supply;
 #[cfg(test)]
 mod tests;
 
+pub use api::{
+    Api, Assignment as ApiAssignment, Principal as ApiPrincipal, RoleSource, SecretSource,
+    Subscription as ApiSubscription,
+};
 pub use blocks::{FORBIDDEN, NOT_PUBLIC, PLATFORM, PLATFORM_HOSTS, UNROUTED};
 pub use diff::{Action, Change};
 pub use dns::Dns;
@@ -86,6 +91,8 @@ pub struct Model {
     pub services: Vec<ServiceInstance>,
     /// The resolver of the virtual networks.
     pub dns: Dns,
+    /// The REST API.
+    pub api: Api,
 }
 
 /// Switches where the platform's behaviour is contested or can be chosen.
