@@ -99,13 +99,18 @@ impl Estate {
             estate.groups.insert_mut(group.scope.key(), Arc::new(group));
         }
         for document in parts.documents {
-            estate.version = estate.version.max(document.version);
-            estate.insert(Arc::new(document));
+            estate.keep(document);
         }
         for (key, binding) in parts.bindings {
             estate.bindings.insert_mut(key, Arc::new(binding));
         }
         estate
+    }
+
+    /// Takes a document as it is, without the rules that a [`Stage`] has: what was kept comes back so.
+    pub fn keep(&mut self, document: Document) {
+        self.version = self.version.max(document.version);
+        self.insert(Arc::new(document));
     }
 
     /// Returns the pieces of the estate.

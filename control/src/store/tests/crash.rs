@@ -16,7 +16,10 @@ const DIR: &str = "POSTERN_TEST_STORE";
 /// Returns the estate after the change `number`: a network with its rules and its routes in one
 /// change, or the loss of all three.
 fn estate(number: u32) -> Estate {
-    let mut estate = Estate::default();
+    let mut estate = Estate::from_parts(Parts {
+        version: number.into(),
+        ..Parts::default()
+    });
     for part in 0..7 {
         // The last change of this part.
         let Some(last) = (number + 7 - part)
@@ -30,17 +33,10 @@ fn estate(number: u32) -> Estate {
         }
         for kind in ["virtualNetworks", "routeTables", "networkSecurityGroups"] {
             let text = format!("{last} ").repeat(usize::try_from(last % 300).unwrap());
-            put(
-                &mut estate,
-                document(kind, &format!("r{part}"), json!([last, text])),
-            );
+            estate.keep(document(kind, &format!("r{part}"), json!([last, text])));
         }
     }
-    let parts = Parts {
-        version: number.into(),
-        ..estate.to_parts()
-    };
-    Estate::from_parts(parts)
+    estate
 }
 
 /// Returns the network and the subnet that the change `number` makes.

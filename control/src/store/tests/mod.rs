@@ -82,13 +82,10 @@ pub(super) fn document(kind: &str, name: &str, value: Value) -> Document {
 }
 
 pub(super) fn put(estate: &mut Estate, document: Document) {
-    let mut parts = estate.to_parts();
-    parts.version += 1;
-    parts.documents.push(Document {
-        version: parts.version,
+    estate.keep(Document {
+        version: estate.version() + 1,
         ..document
     });
-    *estate = Estate::from_parts(parts);
 }
 
 fn object(value: Value) -> Map<String, Value> {
