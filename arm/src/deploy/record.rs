@@ -8,10 +8,15 @@ use crate::template::date::Moment;
 use crate::template::evaluate::{Env, Evaluator, Phase};
 use crate::template::frame::Kind;
 use crate::template::instance::{Fate, Instance};
+use crate::template::order::{Directory, Order};
 use crate::template::parameters::Type;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// The most dependencies that a record lists: two loops of a thousand resources that wait for each
+/// other would have a million.
+const MAX_DEPENDENCIES: usize = 5_000;
 
 /// What a deployment was.
 pub(super) struct Record<'a> {
@@ -20,7 +25,8 @@ pub(super) struct Record<'a> {
     pub(super) parameters: Map<String, Value>,
     pub(super) outputs: Map<String, Value>,
     pub(super) instances: &'a [Instance],
-    pub(super) dependencies: &'a [Vec<usize>],
+    pub(super) directory: &'a Directory,
+    pub(super) order: &'a Order,
     pub(super) locations: &'a [Value],
     pub(super) now: Duration,
     pub(super) correlation: &'a str,
@@ -96,14 +102,21 @@ impl Record<'_> {
             fields
         };
         let mut shown = Vec::new();
-        for (one, on) in self.instances.iter().zip(self.dependencies) {
-            let on: Vec<Value> = on
-                .iter()
-                .filter_map(|at| self.instances.get(*at))
-                .filter(|other| other.fate == Fate::Deployed)
+        let mut listed = 0_usize;
+        for (at, one) in self.instances.iter().enumerate() {
+            let on: Vec<Value> = self
+                .order
+                .needs(self.directory, at)
+                .filter_map(|at| self.instances.get(at))
+                .filter(|other| one.fate == Fate::Deployed && other.fate == Fate::Deployed)
                 .map(|other| Value::Object(basic(other)))
+                .take(MAX_DEPENDENCIES)
                 .collect();
-            if one.fate == Fate::Deployed && !on.is_empty() {
+            listed = listed.saturating_add(on.len());
+            if listed > MAX_DEPENDENCIES {
+                break;
+            }
+            if !on.is_empty() {
                 let mut fields = Map::new();
                 fields.insert("dependsOn".to_owned(), on.into());
                 fields.extend(basic(one));

@@ -127,7 +127,8 @@ impl<R: Resources> Run<'_, R> {
             parameters: record::parameters(&evaluator, task.types),
             outputs,
             instances: &instances,
-            dependencies: &order.dependencies,
+            directory: &directory,
+            order: &order,
             locations: &state.locations,
             now: self.session.now,
             correlation: &self.ctx.correlation,
@@ -343,10 +344,10 @@ fn undone(state: &State<'_>, order: &Order, needed: usize) -> Vec<usize> {
     let mut stack = vec![needed];
     let mut at = 0;
     while let Some(one) = stack.get(at).copied() {
-        for other in order.dependencies.get(one).map_or(&[][..], Vec::as_slice) {
-            let is_done = state.done.get(*other).copied().unwrap_or(true);
-            if !is_done && !stack.contains(other) {
-                stack.push(*other);
+        for other in order.needs(state.directory, one) {
+            let is_done = state.done.get(other).copied().unwrap_or(true);
+            if !is_done && !stack.contains(&other) {
+                stack.push(other);
             }
         }
         at = at.saturating_add(1);

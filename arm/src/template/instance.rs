@@ -252,7 +252,11 @@ impl Expansion<'_> {
             (symbol, Some((index, in_batch))) => {
                 batch = in_batch;
                 shared.extend(place.loops.last().map(|(name, _)| name.clone()));
-                shared.extend(symbol.clone());
+                // Mostly a loop has the symbolic name as its own.
+                let differs =
+                    |symbol: &String| !shared.iter().any(|name| name.eq_ignore_ascii_case(symbol));
+                let other = symbol.clone().filter(differs);
+                shared.extend(other);
                 symbol.map(|symbol| format!("{symbol}[{index}]"))
             }
         };

@@ -131,7 +131,26 @@ pub struct Order {
     /// The instances in their order.
     pub instances: Vec<usize>,
     /// What each instance depends on, by its `dependsOn`.
-    pub dependencies: Vec<Vec<usize>>,
+    pub dependencies: Vec<Vec<Meant>>,
+}
+
+impl Order {
+    /// Returns the instances that an instance depends on, loops taken apart.
+    pub fn needs<'a>(
+        &'a self,
+        directory: &'a Directory,
+        at: usize,
+    ) -> impl Iterator<Item = usize> + 'a {
+        let own = self.dependencies.get(at).map_or(&[][..], Vec::as_slice);
+        own.iter().flat_map(move |meant| {
+            let (one, members) = match meant {
+                Meant::One(one) => (Some(*one), &[][..]),
+                Meant::Loop(number) => (None, directory.members(*number)),
+                Meant::Many | Meant::Nothing => (None, &[][..]),
+            };
+            one.into_iter().chain(members.iter().copied())
+        })
+    }
 }
 
 /// Works out the order.
@@ -149,15 +168,10 @@ pub fn order(
     for (at, one) in instances.iter().enumerate() {
         let mut own = Vec::new();
         for name in &one.dependencies {
-            match directory.find(scope, name, Some(at)) {
-                Meant::One(other) => {
-                    own.push(other);
-                    graph.edge(other, at);
-                }
-                Meant::Loop(number) => {
-                    own.extend(directory.members(number));
-                    graph.edge(instances.len().saturating_add(number), at);
-                }
+            let meant = directory.find(scope, name, Some(at));
+            match meant {
+                Meant::One(other) => graph.edge(other, at),
+                Meant::Loop(number) => graph.edge(instances.len().saturating_add(number), at),
                 Meant::Many => {
                     return Err(at_dependencies(
                         one,
@@ -175,6 +189,7 @@ pub fn order(
                     ));
                 }
             }
+            own.push(meant);
         }
         dependencies.push(own);
     }
@@ -283,14 +298,16 @@ impl Graph {
     /// Sorts the instances; the error is an instance of a circle.
     fn sort(&self) -> Result<Vec<usize>, usize> {
         let mut waits = self.waits.clone();
-        let mut ready: BinaryHeap<Reverse<usize>> = waits
+        // Loops and gates come first: what waits for them takes its own place then.
+        let rank = |at: usize| Reverse((at < self.instances, at));
+        let mut ready: BinaryHeap<Reverse<(bool, usize)>> = waits
             .iter()
             .enumerate()
             .filter(|(_, waits)| **waits == 0)
-            .map(|(at, _)| Reverse(at))
+            .map(|(at, _)| rank(at))
             .collect();
         let mut sorted = Vec::with_capacity(self.instances);
-        while let Some(Reverse(at)) = ready.pop() {
+        while let Some(Reverse((_, at))) = ready.pop() {
             if at < self.instances {
                 sorted.push(at);
             }
@@ -298,7 +315,7 @@ impl Graph {
                 if let Some(waits) = waits.get_mut(*next) {
                     *waits = waits.saturating_sub(1);
                     if *waits == 0 {
-                        ready.push(Reverse(*next));
+                        ready.push(rank(*next));
                     }
                 }
             }

@@ -2,7 +2,10 @@
 
 mod language;
 mod memory;
+mod nested;
 mod quickstarts;
+mod shapes;
+mod size;
 
 use super::*;
 pub(super) use memory::{Memory, deployment, request};
