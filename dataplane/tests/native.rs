@@ -36,7 +36,7 @@ fn twins(epoch: u32) -> Snapshot {
         mtu: 1500,
         kind: PortKind::Platform,
     }));
-    snapshot.platform = [(ip(DNS), PLATFORM)].into();
+    snapshot.platform = [(ip(DNS), PLATFORM)].into_iter().collect();
     snapshot
 }
 

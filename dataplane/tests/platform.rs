@@ -42,7 +42,9 @@ fn forced(epoch: u32) -> Snapshot {
             ])),
         }),
     }));
-    snapshot.platform = [(ip(DNS), PLATFORM), (ip(IMDS), PLATFORM)].into();
+    snapshot.platform = [(ip(DNS), PLATFORM), (ip(IMDS), PLATFORM)]
+        .into_iter()
+        .collect();
     let nowhere = Route::new(net("0.0.0.0/0"), NextHop::None);
     let platform = Route::new(net("168.63.129.16/32"), NextHop::VirtualAppliance(None));
     snapshot.subnets[0].routes = Arc::new(RouteTable::new(vec![nowhere, platform]));

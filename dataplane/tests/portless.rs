@@ -169,7 +169,7 @@ fn where_two_networks_meet_the_second_is_refused_as_no_port_tells_it_apart() {
         mtu: 1500,
         kind: PortKind::Platform,
     }));
-    snapshot.platform = [(ip("168.63.129.16"), PLATFORM)].into();
+    snapshot.platform = [(ip("168.63.129.16"), PLATFORM)].into_iter().collect();
     let mut rig = Rig::new(snapshot);
     let sent = esp("10.0.1.4", "168.63.129.16");
     assert_eq!(rig.forward(VM0, &sent, PLATFORM), sent);

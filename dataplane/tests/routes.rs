@@ -54,7 +54,7 @@ fn inspected(epoch: u32, standing: Standing) -> Snapshot {
 fn peered(forwarded: bool) -> Snapshot {
     let mut snapshot = world(1, &[]);
     nic_mut(&mut snapshot, FAR).addresses = vec![ip("10.1.0.4")];
-    snapshot.vnets[1].nics = [(ip("10.1.0.4"), FAR)].into();
+    snapshot.vnets[1].nics = [(ip("10.1.0.4"), FAR)].into_iter().collect();
     let peer = |vnet| {
         NextHop::VnetPeering(Peer {
             vnet: VnetIndex(vnet),

@@ -105,6 +105,21 @@ impl Request<'_> {
     ///
     /// [`Denied`] if the flow may not begin.
     pub fn evaluate(&self) -> Result<Path, Denied> {
+        // One place for what is found: it is large to be handed on from layer to layer.
+        let mut path = Path {
+            route: RouteKind::Internet,
+            service: None,
+            source: Source::Unchanged,
+            egress: self.ingress,
+            destination: self.tuple.destination,
+            tunnel: None,
+            rules: [None; 4],
+        };
+        self.enter(&mut path)?;
+        Ok(path)
+    }
+
+    fn enter(&self, path: &mut Path) -> Result<(), Denied> {
         let Some(port) = self.snapshot.port(self.ingress) else {
             return Err(self.denied(Direction::Inbound, DropReason::NoPort));
         };
@@ -116,9 +131,9 @@ impl Request<'_> {
             }
             PortKind::Nic(_) if is_of_platform => Err(self.out(DropReason::SourceNotOwned)),
             _ if is_of_platform => Err(self.denied(Direction::Inbound, DropReason::SourceNotOwned)),
-            PortKind::Nic(nic) => self.leaving_nic(nic),
-            PortKind::Internet => self.entering_from_internet(),
-            PortKind::Gateway(gateway) => self.entering_from_gateway(gateway),
+            PortKind::Nic(nic) => self.leaving_nic(nic, path),
+            PortKind::Internet => self.entering_from_internet(path),
+            PortKind::Gateway(gateway) => self.entering_from_gateway(gateway, path),
             PortKind::Service => Err(self.denied(Direction::Inbound, DropReason::ServiceInitiated)),
         }
     }
@@ -136,7 +151,7 @@ impl Request<'_> {
         self.denied(Direction::Outbound, reason)
     }
 
-    fn leaving_nic(&self, nic: &Nic) -> Result<Path, Denied> {
+    fn leaving_nic(&self, nic: &Nic, path: &mut Path) -> Result<(), Denied> {
         let is_own = nic.addresses.contains(&self.tuple.source);
         if !is_own && !nic.ip_forwarding {
             return Err(self.out(DropReason::SourceNotOwned));
@@ -148,7 +163,7 @@ impl Request<'_> {
             .snapshot
             .subnet(nic.subnet)
             .ok_or_else(|| self.out(DropReason::NoPort))?;
-        let path = self.route(nic, subnet)?;
+        self.route(nic, subnet, path)?;
         let is_for_own_alone = matches!(
             path.route,
             RouteKind::ServiceEndpoint | RouteKind::Internet | RouteKind::Platform
@@ -160,31 +175,22 @@ impl Request<'_> {
         self.deliver(path, subnet)
     }
 
-    fn entering_from_gateway(&self, gateway: &Gateway) -> Result<Path, Denied> {
+    fn entering_from_gateway(&self, gateway: &Gateway, path: &mut Path) -> Result<(), Denied> {
         let destination = self.tuple.destination;
         let is_theirs = |vnet: &crate::policy::Vnet| vnet.nics.contains_key(&self.tuple.source);
         if self.snapshot.vnet(gateway.vnet).is_some_and(is_theirs) {
             return Err(self.denied(Direction::Inbound, DropReason::SourceNotOwned));
         }
-        let path = Path {
-            route: RouteKind::VnetLocal,
-            service: None,
-            source: Source::Unchanged,
-            egress: self.ingress,
-            destination,
-            tunnel: None,
-            rules: [None; 4],
-        };
         let route = gateway.routes.lookup(destination);
         let route = route.filter(|_| !self.snapshot.platform.contains_key(&destination));
-        let path = match route.map(|route| route.next_hop) {
+        let followed = match route.map(|route| route.next_hop) {
             // An on-premises host has no public source, no endpoint and no platform here.
             Some(NextHop::Internet) | None => {
                 return Err(self.denied(Direction::Inbound, DropReason::RouteNone));
             }
             Some(next_hop) => self.follow(next_hop, gateway.vnet, path),
         };
-        let path = path.map_err(|denied| Denied {
+        followed.map_err(|denied| Denied {
             direction: Direction::Inbound,
             ..denied
         })?;
@@ -192,7 +198,7 @@ impl Request<'_> {
     }
 
     /// NSG out, route and source.
-    fn route(&self, nic: &Nic, subnet: &Subnet) -> Result<Path, Denied> {
+    fn route(&self, nic: &Nic, subnet: &Subnet, path: &mut Path) -> Result<(), Denied> {
         let [by_nic, by_subnet] = self.nsgs(
             [&nic.nsg, &subnet.nsg],
             self.ingress,
@@ -205,19 +211,11 @@ impl Request<'_> {
             TCP => subnet.endpoints.lookup(destination),
             _ => None,
         };
-        let mut path = Path {
-            route: RouteKind::Internet,
-            service: None,
-            source: Source::Unchanged,
-            egress: self.ingress,
-            destination,
-            tunnel: None,
-            rules: [by_nic, by_subnet, None, None],
-        };
+        path.rules = [by_nic, by_subnet, None, None];
         if let Some(&port) = self.snapshot.platform.get(&destination) {
             path.route = RouteKind::Platform;
             path.egress = port;
-            return Ok(path);
+            return Ok(());
         }
         if let Some(endpoint) = endpoint {
             let rival = subnet.rivals.lookup(destination);
@@ -225,7 +223,7 @@ impl Request<'_> {
             if route.is_none() {
                 path.route = RouteKind::ServiceEndpoint;
                 path.service = Some(endpoint.service);
-                return Ok(path);
+                return Ok(());
             }
         }
         match route.map(|route| route.next_hop) {
@@ -233,15 +231,16 @@ impl Request<'_> {
             Some(next_hop) => return self.follow(next_hop, subnet.vnet, path),
             None => return Err(self.out(DropReason::RouteNone)),
         }
-        Ok(path)
+        Ok(())
     }
 
     /// Finds the port that a private next hop leads to, from within `vnet`.
-    fn follow(&self, next_hop: NextHop, vnet: VnetIndex, mut path: Path) -> Result<Path, Denied> {
+    fn follow(&self, next_hop: NextHop, vnet: VnetIndex, path: &mut Path) -> Result<(), Denied> {
+        let destination = path.destination;
         let lost = |reason| move || self.out(reason);
         let nic_in = |vnet| {
             let nics = self.snapshot.vnet(vnet).map(|vnet| &vnet.nics);
-            let port = nics.and_then(|nics| nics.get(&path.destination)).copied();
+            let port = nics.and_then(|nics| nics.get(&destination)).copied();
             port.filter(|&port| port != self.ingress)
                 .ok_or_else(lost(DropReason::NoSuchNic))
         };
@@ -279,7 +278,7 @@ impl Request<'_> {
         if !takes_forwarded && !began_here() {
             return Err(self.out(DropReason::ForwardedNotAllowed));
         }
-        Ok(path)
+        Ok(())
     }
 
     fn public_source(&self, nic: &Nic) -> Result<Source, Denied> {
@@ -307,9 +306,9 @@ impl Request<'_> {
     }
 
     /// Finds the port that has the destination, and asks the receiver's NSGs.
-    fn deliver(&self, mut path: Path, subnet: &Subnet) -> Result<Path, Denied> {
+    fn deliver(&self, path: &mut Path, subnet: &Subnet) -> Result<(), Denied> {
         match path.route {
-            RouteKind::Platform => Ok(path),
+            RouteKind::Platform => Ok(()),
             RouteKind::VnetLocal
             | RouteKind::VnetPeering
             | RouteKind::VirtualAppliance
@@ -318,7 +317,7 @@ impl Request<'_> {
                 Some(service) => {
                     path.egress = service.port;
                     path.tunnel = self.tunnel(service.delivery, subnet);
-                    Ok(path)
+                    Ok(())
                 }
                 None => Err(self.out(DropReason::NoSuchService)),
             },
@@ -339,10 +338,10 @@ impl Request<'_> {
     }
 
     /// A service address, another NIC's public address, or the Internet.
-    fn deliver_public(&self, mut path: Path) -> Result<Path, Denied> {
+    fn deliver_public(&self, path: &mut Path) -> Result<(), Denied> {
         if let Some(service) = self.snapshot.services.get(&path.destination) {
             path.egress = service.port;
-            return Ok(path);
+            return Ok(());
         }
         match self.snapshot.publics.get(&path.destination) {
             Some(&PublicAddress::OneToOne(port)) => {
@@ -364,37 +363,21 @@ impl Request<'_> {
                     .snapshot
                     .internet
                     .ok_or_else(|| self.out(DropReason::RouteNone))?;
-                Ok(path)
+                Ok(())
             }
         }
     }
 
-    fn entering_from_internet(&self) -> Result<Path, Denied> {
-        let destination = self.tuple.destination;
-        let path = Path {
-            route: RouteKind::Internet,
-            service: None,
-            source: Source::Unchanged,
-            egress: self.ingress,
-            destination,
-            tunnel: None,
-            rules: [None; 4],
-        };
-        if let Some(service) = self.snapshot.services.get(&destination) {
-            return Ok(Path {
-                egress: service.port,
-                ..path
-            });
+    fn entering_from_internet(&self, path: &mut Path) -> Result<(), Denied> {
+        if let Some(service) = self.snapshot.services.get(&path.destination) {
+            path.egress = service.port;
+            return Ok(());
         }
-        match self.snapshot.publics.get(&destination) {
-            Some(&PublicAddress::OneToOne(port)) => self.deliver_to_instance(
-                Path {
-                    route: RouteKind::Inbound,
-                    ..path
-                },
-                port,
-                self.tuple.source,
-            ),
+        match self.snapshot.publics.get(&path.destination) {
+            Some(&PublicAddress::OneToOne(port)) => {
+                path.route = RouteKind::Inbound;
+                self.deliver_to_instance(path, port, self.tuple.source)
+            }
             Some(PublicAddress::Shared(_)) | None => {
                 Err(self.denied(Direction::Inbound, DropReason::NoFlow))
             }
@@ -404,10 +387,10 @@ impl Request<'_> {
     /// Delivers to the NIC that owns a public address: its NSGs see the private destination.
     fn deliver_to_instance(
         &self,
-        mut path: Path,
+        path: &mut Path,
         port: PortId,
         seen_source: Ipv4Addr,
-    ) -> Result<Path, Denied> {
+    ) -> Result<(), Denied> {
         let lost = |reason| move || self.denied(Direction::Inbound, reason);
         let no_such_nic = lost(DropReason::NoSuchNic);
         let nic = self.snapshot.nic(port).ok_or_else(no_such_nic)?;
@@ -438,10 +421,10 @@ impl Request<'_> {
     }
 
     /// Asks the NSGs of the NIC at `path.egress`.
-    fn admit(&self, mut path: Path, tuple: Tuple) -> Result<Path, Denied> {
+    fn admit(&self, path: &mut Path, tuple: Tuple) -> Result<(), Denied> {
         let receiver = path.egress;
         let Some(nic) = self.snapshot.nic(receiver) else {
-            return Ok(path);
+            return Ok(());
         };
         if tuple.protocol == UDP && tuple.destination_port == HOST_PORT {
             // Its answers could not leave.
@@ -461,7 +444,7 @@ impl Request<'_> {
             self.nsgs([subnet_nsg, &nic.nsg], receiver, Direction::Inbound, &tuple)?;
         let [out_nic, out_subnet, ..] = path.rules;
         path.rules = [out_nic, out_subnet, by_subnet, by_nic];
-        Ok(path)
+        Ok(())
     }
 
     /// Asks two NSGs in this order; an absent one allows, the first denial ends it.

@@ -87,13 +87,32 @@ fn answer(ends: Ends, headers: &Headers, segment: &Segment) -> Option<Vec<u8>> {
 }
 
 fn reset(reset: &Reset) -> Vec<u8> {
-    let mut segment = Vec::with_capacity(20);
-    segment.extend(reset.ports.0.to_be_bytes());
-    segment.extend(reset.ports.1.to_be_bytes());
-    segment.extend(reset.seq.to_be_bytes());
-    segment.extend(reset.ack.to_be_bytes());
-    segment.extend([0x50, reset.flags.0]);
-    segment.extend([0; 6]);
+    let [s0, s1] = reset.ports.0.to_be_bytes();
+    let [d0, d1] = reset.ports.1.to_be_bytes();
+    let [q0, q1, q2, q3] = reset.seq.to_be_bytes();
+    let [a0, a1, a2, a3] = reset.ack.to_be_bytes();
+    let mut segment = [
+        s0,
+        s1,
+        d0,
+        d1,
+        q0,
+        q1,
+        q2,
+        q3,
+        a0,
+        a1,
+        a2,
+        a3,
+        0x50,
+        reset.flags.0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ];
     let pseudo = match reset.ends {
         Ends::V4(source, destination) => pseudo_header(source, destination, TCP, 20),
         Ends::V6(source, destination) => pseudo_header_v6(source, destination, TCP, 20),
@@ -165,16 +184,16 @@ fn network_v6(source: Ipv6Addr, destination: Ipv6Addr, next_header: u8, payload:
 /// Puts an IPv4 header before `payload`.
 fn network(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
     let total_len = u16::try_from(ipv4::MIN_LEN + payload.len()).unwrap_or(u16::MAX);
-    let mut packet = Vec::with_capacity(usize::from(total_len));
-    packet.extend([0x45, 0]);
-    packet.extend(total_len.to_be_bytes());
     // Identification 0 with DF: an atomic datagram (RFC 6864).
-    packet.extend([0, 0, 0x40, 0, TTL, protocol, 0, 0]);
-    packet.extend(source.octets());
-    packet.extend(destination.octets());
-    let checksum = Sum::default().bytes(&packet).checksum();
-    crate::wire::put_u16(&mut packet, 10, checksum);
-    packet.extend(payload);
+    let fields = ipv4::Ipv4Fields {
+        service_type: 0,
+        total_len,
+        ident: 0,
+        flags: ipv4::DONT_FRAGMENT,
+        ttl: TTL,
+        protocol,
+    };
+    let packet = [&fields.header(source, destination)[..], payload].concat();
     debug_assert!(
         protocol != TCP || Headers::parse(&VnetHdr::default(), &packet).is_ok(),
         "what the engine makes is a packet"

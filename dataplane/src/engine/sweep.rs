@@ -249,13 +249,12 @@ impl Engine {
         }
         if is_open && life == Life::Tombstone && settings.close_mode == CloseMode::Rst {
             let tunnel = self.flows.tunnel(id);
-            let Some(pair) = self.flows.get(id) else {
-                return;
-            };
-            let resets = [Side::Initiator, Side::Responder]
-                .map(|side| (pair.key(side).port(), make::reset_of(pair, tunnel, side)));
-            for (port, packet) in resets {
-                if let Some(packet) = packet {
+            for side in [Side::Initiator, Side::Responder] {
+                let Some(pair) = self.flows.get(id) else {
+                    return;
+                };
+                let port = pair.key(side).port();
+                if let Some(packet) = make::reset_of(pair, tunnel, side) {
                     self.emit(port, packet);
                 }
             }

@@ -44,11 +44,15 @@ pub struct VnetIndex(pub u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SubnetIndex(pub u16);
 
+/// Values by address. Which addresses there are is the configuration's to say, not a packet's: the hash
+/// can be one that is quick and known.
+pub type AddressMap<V> = HashMap<Ipv4Addr, V, foldhash::fast::FixedState>;
+
 /// A virtual network: which NIC has which of its private addresses.
 #[derive(Clone, Debug, Default)]
 pub struct Vnet {
     /// Every address of every NIC in this network. Addresses of two networks may be equal.
-    pub nics: HashMap<Ipv4Addr, PortId>,
+    pub nics: AddressMap<PortId>,
     /// How long an idle flow of its NICs lives, where the network sets it.
     pub flow_timeout: Option<Duration>,
 }
@@ -98,14 +102,14 @@ pub struct Snapshot {
     /// Shared public sources, at the index of their [`SourceId`].
     pub sources: Vec<SharedSource>,
     /// Every public address that Postern owns.
-    pub publics: HashMap<Ipv4Addr, PublicAddress>,
+    pub publics: AddressMap<PublicAddress>,
     /// Every service address and the port behind which it lives.
-    pub services: HashMap<Ipv4Addr, ServiceAddress>,
+    pub services: AddressMap<ServiceAddress>,
     /// Resources of services, who may use them, and endpoint policies. Shared with the fronts.
     pub access: Arc<AccessTable>,
     /// Every address of the platform's own and the port behind which it lives. No table routes
     /// them, and nobody else may send from them.
-    pub platform: HashMap<Ipv4Addr, PortId>,
+    pub platform: AddressMap<PortId>,
 }
 
 impl Snapshot {

@@ -10,7 +10,7 @@ pub const MIN_LEN: usize = 20;
 const CHECKSUM: usize = 10;
 const SOURCE: usize = 12;
 const DESTINATION: usize = 16;
-const DONT_FRAGMENT: u16 = 0x4000;
+pub(crate) const DONT_FRAGMENT: u16 = 0x4000;
 const MORE_FRAGMENTS: u16 = 0x2000;
 const OFFSET: u16 = 0x1fff;
 /// The bits of explicit congestion notification in the second byte, as in an IPv6 traffic class.

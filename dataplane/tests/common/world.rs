@@ -145,11 +145,12 @@ pub fn world(epoch: u32, services: &[ServiceId]) -> Snapshot {
                     (a("10.0.1.5"), VM1),
                     (a("10.0.2.4"), VM2),
                 ]
-                .into(),
+                .into_iter()
+                .collect(),
                 flow_timeout: None,
             },
             Vnet {
-                nics: [(a("10.0.1.4"), FAR)].into(),
+                nics: [(a("10.0.1.4"), FAR)].into_iter().collect(),
                 flow_timeout: None,
             },
         ],
@@ -162,7 +163,8 @@ pub fn world(epoch: u32, services: &[ServiceId]) -> Snapshot {
             (a("20.0.0.9"), PublicAddress::OneToOne(VM0)),
             (a(POOL), PublicAddress::Shared(SourceId(0))),
         ]
-        .into(),
+        .into_iter()
+        .collect(),
         services: [
             (
                 a("52.239.0.10"),
@@ -181,7 +183,8 @@ pub fn world(epoch: u32, services: &[ServiceId]) -> Snapshot {
                 },
             ),
         ]
-        .into(),
+        .into_iter()
+        .collect(),
         platform: Default::default(),
     }
 }

@@ -40,7 +40,7 @@ fn snapshot(epoch: u32) -> Arc<Snapshot> {
         epoch: Epoch(epoch),
         ports: vec![nic(ADDRESS_A), nic(ADDRESS_B)],
         vnets: vec![Vnet {
-            nics: [(ADDRESS_A, A), (ADDRESS_B, B)].into(),
+            nics: [(ADDRESS_A, A), (ADDRESS_B, B)].into_iter().collect(),
             flow_timeout: None,
         }],
         subnets: vec![Subnet {
