@@ -5,7 +5,7 @@ use super::path::{Parent, Target};
 use super::request::{Request, Response, Via};
 use super::state::State;
 use super::{Api, authorization, deployments, groups, network, providers, resources, storage};
-use super::{subscriptions, watchers};
+use super::{subscriptions, tags, watchers};
 use crate::error::ArmError;
 use crate::estate::Conditions;
 use crate::id::{ResourceId, Scope};
@@ -69,6 +69,9 @@ impl Call<'_> {
         }
         if id.is(roles::DEFINITIONS) || id.is(roles::ASSIGNMENTS) {
             return authorization::one(self, id);
+        }
+        if id.is(tags::KIND) {
+            return tags::one(self, id);
         }
         if id.is(watchers::KIND) && self.is("GET") {
             return watchers::get(self, id);

@@ -48,8 +48,16 @@ impl Api {
         &self,
         act: impl FnOnce(&mut Stage) -> Result<R, ArmError>,
     ) -> Result<(R, Value), ArmError> {
+        self.preview_seen(|stage, _| act(stage))
+    }
+
+    /// As [`Self::preview`], with what was in force when it began.
+    pub(crate) fn preview_seen<R>(
+        &self,
+        act: impl FnOnce(&mut Stage, &State) -> Result<R, ArmError>,
+    ) -> Result<(R, Value), ArmError> {
         let state = self.state();
-        let (result, next) = stage(&state, |stage, _| act(stage))?;
+        let (result, next) = stage(&state, act)?;
         let effects = self.platform.preview(&state.estate, &next)?;
         Ok((result, effects))
     }

@@ -1,25 +1,368 @@
-//! Deployments.
+//! Deployments: templates that become resources, all of them or none.
 
 use super::call::{Answer, Call};
+use super::caller::Caller;
+use super::groups;
+use super::page::{self, Filter};
+use super::request::Response;
+use super::resources::{check_scope, missing, scope_of, visible, with_etag};
+use super::state::State;
+use super::{metadata, storage, subscriptions};
+use crate::deploy::{self, Access, DeployContext, DeploymentRequest, DeploymentResult};
+use crate::error::ArmError;
+use crate::estate::{Conditions, Stage};
 use crate::id::{ResourceId, Scope};
+use crate::principals::{new_guid, random};
+use serde_json::{Value, json};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The type.
 pub(crate) const KIND: &str = "Microsoft.Resources/deployments";
 /// The type of what a deployment did.
 pub(crate) const OPERATIONS: &str = "Microsoft.Resources/deployments/operations";
 
-pub(crate) fn deployment(call: &Call<'_>, _: &ResourceId) -> Answer {
+/// Answers a request for one deployment or one of its operations.
+pub(crate) fn deployment(call: &Call<'_>, id: &ResourceId) -> Answer {
+    if id.is(OPERATIONS) {
+        return operation(call, id);
+    }
+    let (at, action) = (scope_of(id), |verb: &str| format!("{KIND}/{verb}"));
+    let found = || call.state.estate.show(id);
+    match call.request.method.to_ascii_uppercase().as_str() {
+        "GET" => {
+            call.authorise(&action("read"), &at)?;
+            Ok(with_etag(200, &found().ok_or_else(|| absent(call, id))?))
+        }
+        "HEAD" => {
+            call.authorise(&action("read"), &at)?;
+            let status = if found().is_some() { 204 } else { 404 };
+            Ok(Response::empty(status))
+        }
+        "PUT" => {
+            call.authorise(&action("write"), &at)?;
+            create(call, id)
+        }
+        "DELETE" => {
+            call.authorise(&action("delete"), &at)?;
+            // Its record alone: what it deployed stays.
+            let none = Conditions::none();
+            call.api.change(|stage| stage.delete(id, &none))?;
+            Ok(Response::empty(204))
+        }
+        _ => Err(call.no_method("GET, HEAD, PUT, DELETE")),
+    }
+}
+
+/// Returns the error for a deployment that is not there.
+fn absent(call: &Call<'_>, id: &ResourceId) -> ArmError {
+    let error = missing(call, id);
+    if error.code == "ResourceGroupNotFound" {
+        return error;
+    }
+    let message = format!("Deployment '{}' could not be found.", id.name());
+    ArmError::new(404, "DeploymentNotFound", message)
+}
+
+/// Answers a request for the deployments of a scope.
+pub(crate) fn list(call: &Call<'_>, scope: &Scope) -> Answer {
+    if !call.is("GET") {
+        return Err(call.no_method("GET"));
+    }
+    let visible = visible(call, scope, &format!("{KIND}/read"))?;
+    check_scope(call, scope)?;
+    let filter = Filter::of(call, &["provisioningState"])?;
+    let state = |value: &Value| {
+        let state = value.pointer("/properties/provisioningState");
+        state.and_then(Value::as_str).map(str::to_owned)
+    };
+    // At a subscription, its own: those of its groups are asked for there.
+    let own = |value: &Value| {
+        let id = value.get("id").and_then(Value::as_str);
+        id.and_then(|id| id.parse::<ResourceId>().ok())
+            .is_some_and(|id| id.scope == *scope)
+    };
+    let all = call.state.estate.list(scope, KIND).into_iter();
+    let all = all.filter(own).filter(visible);
+    let all = all.filter(|value| filter.passes(|_| state(value).into_iter().collect()));
+    Ok(page::list(call, all.collect()))
+}
+
+/// Answers what hangs on a deployment.
+pub(crate) fn below(call: &Call<'_>, id: &ResourceId, word: &str) -> Answer {
+    let is = |known: &str| word.eq_ignore_ascii_case(known);
+    let at = scope_of(id);
+    if call.is("GET") && is("operations") {
+        call.authorise(&format!("{OPERATIONS}/read"), &at)?;
+        let record = call.state.estate.show(id).ok_or_else(|| absent(call, id))?;
+        return Ok(page::list(call, operations(id, &record)));
+    }
+    if !call.is("POST") {
+        return Err(call.no_method("POST"));
+    }
+    call.authorise(&format!("{KIND}/{word}/action"), &at)?;
+    if is("validate") {
+        return rehearse(call, id, deploy::validate::<Stage>);
+    }
+    if is("whatIf") {
+        return rehearse(call, id, deploy::what_if::<Stage>);
+    }
+    if call.state.estate.show(id).is_none() {
+        return Err(absent(call, id));
+    }
+    if is("cancel") {
+        let message = "The deployment is done: deployments are done at once here, or not at all.";
+        return Err(ArmError::new(409, "DeploymentCannotBeCancelled", message));
+    }
+    if is("exportTemplate") {
+        let message = "The templates of deployments are not kept; accepted: exportTemplate of the \
+                       resource group.";
+        return Err(ArmError::new(404, "DeploymentTemplateNotFound", message));
+    }
     Err(call.no_such_path())
 }
-pub(crate) fn list(call: &Call<'_>, _: &Scope) -> Answer {
-    Err(call.no_such_path())
+
+/// Answers the older path of deployments, without their provider.
+pub(crate) fn without_provider(call: &Call<'_>, scope: &Scope, rest: &[&str]) -> Answer {
+    match rest {
+        [] => list(call, scope),
+        [name] => deployment(call, &id_of(scope, name)),
+        [name, word] => below(call, &id_of(scope, name), word),
+        [name, "operations", operation] => {
+            deployment(call, &id_of(scope, name).child("operations", operation))
+        }
+        _ => Err(call.no_such_path()),
+    }
 }
-pub(crate) fn below(call: &Call<'_>, _: &ResourceId, _: &str) -> Answer {
-    Err(call.no_such_path())
+
+fn id_of(scope: &Scope, name: &str) -> ResourceId {
+    scope.resource("Microsoft.Resources", &[("deployments", name)])
 }
-pub(crate) fn export(call: &Call<'_>, _: &Scope) -> Answer {
-    Err(call.no_such_path())
+
+fn request(call: &Call<'_>) -> Result<DeploymentRequest, ArmError> {
+    let text = std::str::from_utf8(&call.request.body).map_err(|error| {
+        let message = format!("The request content was invalid: it is not UTF-8: {error}.");
+        ArmError::bad_request("InvalidRequestContent", message)
+    })?;
+    DeploymentRequest::parse(text)
 }
-pub(crate) fn without_provider(call: &Call<'_>, _: &Scope, _: &[&str]) -> Answer {
-    Err(call.no_such_path())
+
+fn create(call: &Call<'_>, id: &ResourceId) -> Answer {
+    let request = request(call)?;
+    let correlation = correlation(call);
+    let made = call.api.change_seen(|stage, state| {
+        let is_new = stage.estate().find(id).is_none();
+        let done = with_context(call, state, &correlation, |context| {
+            deploy::create(stage, id, &request, context)
+        })?;
+        authorise_links(call, state, stage)?;
+        Ok((is_new, done))
+    });
+    let (is_new, done) = made.inspect_err(|error| {
+        // What is wrong with the request itself leaves nothing, as on the platform.
+        if error.code == "DeploymentFailed" {
+            remember(call, id, &request, error, &correlation);
+        }
+    })?;
+    let status = if is_new { 201 } else { 200 };
+    Ok(Response::json(status, &told(done)))
+}
+
+/// Keeps a record of a deployment that failed.
+fn remember(
+    call: &Call<'_>,
+    id: &ResourceId,
+    request: &DeploymentRequest,
+    error: &ArmError,
+    correlation: &str,
+) {
+    let kept = call.api.change_seen(|stage, state| {
+        with_context(call, state, correlation, |context| {
+            deploy::record_failure(stage, id, request, error, context)
+        })
+    });
+    if let Err(error) = kept {
+        tracing::warn!(%error, deployment = %id, "the record of a failed deployment is not kept");
+    }
+}
+
+type Rehearsal = fn(
+    &mut Stage,
+    &ResourceId,
+    &DeploymentRequest,
+    &DeployContext<'_>,
+) -> Result<DeploymentResult, ArmError>;
+
+/// Does all that a deployment would do, and drops it.
+fn rehearse(call: &Call<'_>, id: &ResourceId, act: Rehearsal) -> Answer {
+    let request = request(call)?;
+    let correlation = correlation(call);
+    let (done, effects) = call.api.preview_seen(|stage, state| {
+        let done = with_context(call, state, &correlation, |context| {
+            act(stage, id, &request, context)
+        })?;
+        authorise_links(call, state, stage).map(|()| done)
+    })?;
+    let mut answer = told(done);
+    if let Some(properties) = answer.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.insert("effects".to_owned(), effects);
+    }
+    Ok(Response::json(200, &answer))
+}
+
+/// Returns the answer, with what of the template is kept and does nothing here.
+fn told(done: DeploymentResult) -> Value {
+    let mut value = done.value;
+    let ids = done.without_effect;
+    if let Some(properties) = value.get_mut("properties").and_then(Value::as_object_mut)
+        && !ids.is_empty()
+    {
+        properties.insert("withoutEffect".to_owned(), json!(ids));
+    }
+    value
+}
+
+/// Checks the new references of everything that a deployment wrote.
+fn authorise_links(call: &Call<'_>, state: &State, stage: &Stage) -> Result<(), ArmError> {
+    let next = stage.estate();
+    let written = next
+        .changes_since(&state.estate)
+        .filter_map(|change| change.new);
+    for document in written {
+        let action = format!("{}/write", document.id.kind());
+        let id = &document.id;
+        call.caller.authorise_links(state, next, id, &action)?;
+    }
+    Ok(())
+}
+
+fn correlation(call: &Call<'_>) -> String {
+    let told = call.request.header("x-ms-correlation-request-id");
+    told.map_or_else(new_guid, str::to_owned)
+}
+
+fn with_context<R>(
+    call: &Call<'_>,
+    state: &State,
+    correlation: &str,
+    act: impl FnOnce(&DeployContext<'_>) -> Result<R, ArmError>,
+) -> Result<R, ArmError> {
+    let (tenant, deployer) = match &call.caller {
+        Caller::Local => {
+            let first = state
+                .config
+                .tenants
+                .first()
+                .map(|tenant| tenant.id.as_str());
+            (
+                first.unwrap_or_default(),
+                "00000000-0000-0000-0000-000000000000",
+            )
+        }
+        Caller::Principal(claims, _) => (claims.tid.as_str(), claims.oid.as_str()),
+    };
+    let authorise = |access: &Access<'_>| {
+        let (action, at) = match access {
+            Access::Read(id) => (format!("{}/read", id.kind()), scope_of(id)),
+            Access::Write(id, _) => (format!("{}/write", id.kind()), scope_of(id)),
+            Access::Delete(id) => (format!("{}/delete", id.kind()), scope_of(id)),
+            Access::Action(id, verb) => (format!("{}/{verb}/action", id.kind()), scope_of(id)),
+            Access::WriteGroup(scope) => (format!("{}/write", groups::KIND), (*scope).clone()),
+        };
+        call.caller.authorise(state, &action, &at)
+    };
+    let list = |id: &ResourceId, _: &Value, action: &str, body: &Value| {
+        if id.is(storage::KIND) && action.eq_ignore_ascii_case("listKeys") {
+            return Ok(storage::keys(state, id));
+        }
+        call.api.platform.action(&state.estate, id, action, body)
+    };
+    let is_seen = |of: &str| {
+        call.caller
+            .tenant()
+            .is_none_or(|own| own.eq_ignore_ascii_case(of))
+    };
+    let subscriptions = state.subscriptions.iter();
+    let subscriptions = subscriptions.filter(|known| is_seen(&known.tenant));
+    let shown = state.tenant(tenant).map(subscriptions::show_tenant);
+    let context = DeployContext {
+        tenant: shown.unwrap_or_default(),
+        subscriptions: subscriptions.map(subscriptions::show).collect(),
+        environment: metadata::environment(&call.request.base()),
+        deployer: json!({ "objectId": deployer, "tenantId": tenant }),
+        now: SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default(),
+        correlation: correlation.to_owned(),
+        entropy: u128::from_ne_bytes(random()),
+        authorize: &authorise,
+        list: &list,
+    };
+    act(&context)
+}
+
+/// Returns what a deployment did, by its record: one operation for each resource, and one that says why
+/// it failed, if it did.
+fn operations(id: &ResourceId, record: &Value) -> Vec<Value> {
+    let at = |name: &str| record.pointer(&format!("/properties/{name}")).cloned();
+    let show =
+        |number: usize, state: &str, code: &str, target: Option<&str>, message: Option<Value>| {
+            let name = format!("{:016X}", number.saturating_add(1));
+            let target: Option<ResourceId> = target.and_then(|target| target.parse().ok());
+            let target = target.map(|target| {
+            json!({ "id": target, "resourceType": target.kind(), "resourceName": target.name() })
+        });
+            json!({
+                "id": id.child("operations", &name),
+                "operationId": name,
+                "properties": {
+                    "provisioningOperation": "Create",
+                    "provisioningState": state,
+                    "timestamp": at("timestamp"),
+                    "duration": at("duration"),
+                    "statusCode": code,
+                    "statusMessage": message,
+                    "targetResource": target,
+                },
+            })
+        };
+    let made = at("outputResources").unwrap_or_default();
+    let made = made.as_array().into_iter().flatten().enumerate();
+    let mut all: Vec<Value> = made
+        .map(|(number, one)| {
+            let target = one.get("id").and_then(Value::as_str);
+            show(number, "Succeeded", "OK", target, None)
+        })
+        .collect();
+    if let Some(error) = at("error") {
+        let target = error
+            .pointer("/details/0/target")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
+        let message = json!({ "status": "Failed", "error": error });
+        all.push(show(
+            all.len(),
+            "Failed",
+            "BadRequest",
+            target.as_deref(),
+            Some(message),
+        ));
+    }
+    all
+}
+
+fn operation(call: &Call<'_>, id: &ResourceId) -> Answer {
+    if !call.is("GET") {
+        return Err(call.no_method("GET"));
+    }
+    call.authorise(&format!("{OPERATIONS}/read"), &scope_of(id))?;
+    let parent = id.root();
+    let record = call
+        .state
+        .estate
+        .show(&parent)
+        .ok_or_else(|| absent(call, &parent))?;
+    let mut all = operations(&parent, &record).into_iter();
+    let found = all.find(|one| one.get("operationId").and_then(Value::as_str) == Some(id.name()));
+    let found = found.ok_or_else(|| call.no_such_path())?;
+    Ok(Response::json(200, &found))
 }

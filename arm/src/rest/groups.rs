@@ -8,7 +8,8 @@ use super::{deployments, subscriptions};
 use crate::id::Scope;
 use serde_json::Value;
 
-const KIND: &str = "Microsoft.Resources/subscriptions/resourceGroups";
+/// The type.
+pub(crate) const KIND: &str = "Microsoft.Resources/subscriptions/resourceGroups";
 
 /// Answers a request for a resource group (no words) or something of it.
 pub(crate) fn group(call: &Call<'_>, scope: &Scope, words: &[String]) -> Answer {
@@ -18,11 +19,6 @@ pub(crate) fn group(call: &Call<'_>, scope: &Scope, words: &[String]) -> Answer 
         [word] if word.eq_ignore_ascii_case("resources") => {
             check_scope(call, scope)?;
             resources(call, scope)
-        }
-        [word] if word.eq_ignore_ascii_case("exportTemplate") => {
-            call.authorise(&format!("{KIND}/exportTemplate/action"), scope)?;
-            check_scope(call, scope)?;
-            deployments::export(call, scope)
         }
         // The older path of deployments, without their provider; `az` still uses it.
         [word, rest @ ..] if word.eq_ignore_ascii_case("deployments") => {

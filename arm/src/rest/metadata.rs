@@ -51,6 +51,39 @@ pub(crate) fn endpoints(request: &Request) -> Value {
     if is_list { json!([cloud]) } else { cloud }
 }
 
+/// Returns what the template function `environment()` tells: the URLs of this host, and Azure's suffixes,
+/// which the services here have too.
+pub(crate) fn environment(base: &str) -> Value {
+    json!({
+        "name": "AzureCloud",
+        "gallery": base,
+        "graph": base,
+        "portal": base,
+        "graphAudience": base,
+        "activeDirectoryDataLake": base,
+        "batch": base,
+        "media": base,
+        "sqlManagement": base,
+        "vmImageAliasDoc": format!("{base}/aliases.json"),
+        "resourceManager": base,
+        "authentication": {
+            "loginEndpoint": base,
+            "audiences": [base],
+            "tenant": "common",
+            "identityProvider": "AAD",
+        },
+        "suffixes": {
+            "acrLoginServer": ".azurecr.io",
+            "azureDatalakeAnalyticsCatalogAndJob": "azuredatalakeanalytics.net",
+            "azureDatalakeStoreFileSystem": "azuredatalakestore.net",
+            "azureFrontDoorEndpointSuffix": "azurefd.net",
+            "keyvaultDns": ".vault.azure.net",
+            "sqlServerHostname": ".database.windows.net",
+            "storage": "core.windows.net",
+        },
+    })
+}
+
 /// Returns where the tenants of this authority are described.
 pub(crate) fn discovery(request: &Request) -> Value {
     let base = request.base();

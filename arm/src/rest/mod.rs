@@ -24,6 +24,7 @@ mod resources;
 mod state;
 mod storage;
 mod subscriptions;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod watchers;

@@ -3,9 +3,11 @@
 use super::call::{Answer, Call};
 use super::request::Response;
 use super::resources::{missing, scope_of};
+use super::state::State;
 use crate::error::ArmError;
+use crate::estate::Estate;
 use crate::id::{ResourceId, Scope};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The type.
 pub(crate) const KIND: &str = "Microsoft.Storage/storageAccounts";
@@ -52,22 +54,75 @@ pub(crate) fn check_name(call: &Call<'_>, scope: &Scope) -> Answer {
 
 /// Answers a POST to an account.
 pub(crate) fn action(call: &Call<'_>, id: &ResourceId, word: &str) -> Answer {
-    if !word.eq_ignore_ascii_case("listKeys") {
+    let is = |known: &str| word.eq_ignore_ascii_case(known);
+    if !is("listKeys") && !is("regenerateKey") {
         return super::resources::below(call, id, word);
     }
-    call.authorise(&format!("{KIND}/listkeys/action"), &scope_of(id))?;
+    call.authorise(
+        &format!("{KIND}/{}/action", word.to_ascii_lowercase()),
+        &scope_of(id),
+    )?;
     if call.state.estate.show(id).is_none() {
         return Err(missing(call, id));
     }
-    let keys = ["key1", "key2"].map(|name| {
-        // From the host's own key, so that there is nothing to keep: the same account has the same
-        // keys for as long as the host keeps its key.
-        let value = call
-            .state
-            .config
-            .key
-            .derive(&format!("{}/{name}", id.key()));
+    if is("listKeys") {
+        return Ok(Response::json(200, &keys(&call.state, id)));
+    }
+    let body = call.object()?;
+    let name = body
+        .get("keyName")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let name = NAMES
+        .into_iter()
+        .find(|known| known.eq_ignore_ascii_case(name));
+    let Some(name) = name else {
+        let message = format!(
+            "`keyName` is missing or unknown; accepted: {}.",
+            NAMES.join(", ")
+        );
+        return Err(ArmError::bad_request("InvalidRequestContent", message).at("keyName"));
+    };
+    call.api.change(|stage| {
+        let at = kept_at(id, name);
+        let count = generation(stage.estate(), &at).saturating_add(1);
+        let kept = Map::from_iter([(GENERATION.to_owned(), Value::from(count))]);
+        stage.bind(&at, Some(kept));
+        Ok(())
+    })?;
+    Ok(Response::json(200, &keys(&call.api.state(), id)))
+}
+
+const NAMES: [&str; 2] = ["key1", "key2"];
+
+const GENERATION: &str = "generation";
+
+/// Returns the ID beside which it is kept how often a key was made anew; no resource has it.
+fn kept_at(id: &ResourceId, name: &str) -> ResourceId {
+    id.child("keys", name)
+}
+
+fn generation(estate: &Estate, at: &ResourceId) -> u64 {
+    let kept = estate.binding(&at.key());
+    let count = kept.and_then(|kept| kept.get(GENERATION)?.as_u64());
+    count.unwrap_or_default()
+}
+
+/// Returns the keys of an account.
+///
+/// They come from the host's own key, so that there is nothing to keep but how often they were made
+/// anew: an account has the same keys for as long as the host keeps its own, and one of the same name
+/// that is made again has others.
+pub(crate) fn keys(state: &State, id: &ResourceId) -> Value {
+    let made = state
+        .estate
+        .document(id)
+        .map_or(0, |document| document.created);
+    let keys = NAMES.map(|name| {
+        let count = generation(&state.estate, &kept_at(id, name));
+        let text = format!("{}/{made}/{name}/{count}", id.key());
+        let value = state.config.key.derive(&text);
         json!({ "keyName": name, "value": value, "permissions": "FULL" })
     });
-    Ok(Response::json(200, &json!({ "keys": keys })))
+    json!({ "keys": keys })
 }

@@ -1,7 +1,7 @@
 //! Tenants, subscriptions and regions.
 
 use super::call::{Answer, Call};
-use super::config::Subscription;
+use super::config::{Subscription, Tenant};
 use super::request::Response;
 use super::{groups, page};
 use crate::id::Scope;
@@ -36,17 +36,19 @@ fn tenants(call: &Call<'_>) -> Answer {
         .tenants
         .iter()
         .filter(|tenant| mine(&tenant.id));
-    let show = |tenant: &super::Tenant| {
-        json!({
-            "id": format!("/tenants/{}", tenant.id),
-            "tenantId": tenant.id,
-            "displayName": tenant.name,
-            "defaultDomain": tenant.name,
-            "tenantCategory": "Home",
-            "tenantType": "AAD",
-        })
-    };
-    Ok(page::list(call, tenants.map(show).collect()))
+    Ok(page::list(call, tenants.map(show_tenant).collect()))
+}
+
+/// Returns a tenant as ARM lists it.
+pub(crate) fn show_tenant(tenant: &Tenant) -> Value {
+    json!({
+        "id": format!("/tenants/{}", tenant.id),
+        "tenantId": tenant.id,
+        "displayName": tenant.name,
+        "defaultDomain": tenant.name,
+        "tenantCategory": "Home",
+        "tenantType": "AAD",
+    })
 }
 
 fn list(call: &Call<'_>) -> Answer {
@@ -60,7 +62,8 @@ fn list(call: &Call<'_>) -> Answer {
     Ok(page::list(call, all.map(show).collect()))
 }
 
-fn show(subscription: &Subscription) -> Value {
+/// Returns a subscription as ARM lists it.
+pub(crate) fn show(subscription: &Subscription) -> Value {
     json!({
         "id": format!("/subscriptions/{}", subscription.id),
         "subscriptionId": subscription.id,
