@@ -1,5 +1,6 @@
 //! A running `postern` with its configuration, namespaces and control socket.
 
+use crate::control::Control;
 use crate::netns::Netns;
 use crate::tools::{Output, TempDir, run};
 use rustix::process::{Pid, Signal, kill_process};
@@ -222,11 +223,28 @@ impl Fabric {
         self.dir.path().join("postern.toml")
     }
 
+    /// Returns the path of the control socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("postern.sock")
+    }
+
+    /// Connects to the control socket.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the daemon does not listen.
+    #[must_use]
+    #[track_caller]
+    pub fn control(&self) -> Control {
+        Control::connect(&self.socket()).expect("connect to the control socket")
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(binary());
         command
             .arg("--socket")
-            .arg(self.dir.path().join("postern.sock"))
+            .arg(self.socket())
             .env("POSTERN_STATE_DIR", self.dir.path().join("state"));
         command
     }

@@ -14,6 +14,7 @@
 )]
 
 mod bird;
+mod control;
 mod fabric;
 mod icmp;
 mod netns;
@@ -27,6 +28,7 @@ mod weekly;
 mod world;
 
 pub use bird::{Bird, Speaker};
+pub use control::Control;
 pub use fabric::{Fabric, Refused};
 pub use icmp::{EchoTap, ping};
 pub use netns::Netns;

@@ -2,7 +2,7 @@
 
 use super::client::Client;
 use super::output::{Format, print, print_json};
-use super::{CliError, ReadArgs};
+use super::{CliError, ReadArgs, preview};
 use crate::fabric::view::{AppliedView, ChangeView, SweepView};
 use crate::server::protocol::Request;
 use clap::Args;
@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 pub(super) struct ApplyArgs {
     /// The configuration; `-` reads it from the standard input
     file: PathBuf,
+    /// Tell what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     read: ReadArgs,
 }
@@ -22,7 +25,16 @@ pub(super) struct ApplyArgs {
 /// Makes a file the running policy.
 pub(super) fn apply(args: &ApplyArgs, client: &mut Client) -> Result<(), CliError> {
     let (name, text) = read(&args.file, "the configuration")?;
-    change(client, &Request::Apply { name, text }, args.read.output)
+    let dry_run = args.dry_run;
+    let request = Request::Apply {
+        name,
+        text,
+        dry_run,
+    };
+    if dry_run {
+        return preview::show(&client.ask_for(&request)?, args.read.output);
+    }
+    change(client, &request, args.read.output)
 }
 
 /// Asks for a change, which is answered when its sweep is done, and prints what came of it.
@@ -61,17 +73,22 @@ fn describe(applied: &AppliedView) -> String {
     }
     let mut text = String::new();
     for change in &applied.changes {
-        let ChangeView {
-            action,
-            kind,
-            name,
-            detail,
-        } = change;
-        let words = [action, kind, name, detail].map(String::as_str);
-        let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
-        let _ = writeln!(text, "{}", words.join(" "));
+        let _ = writeln!(text, "{}", change_line(change));
     }
     text + &summary(applied.epoch, applied.sweep.as_ref())
+}
+
+/// Returns a change as a line, without its end.
+pub(super) fn change_line(change: &ChangeView) -> String {
+    let ChangeView {
+        action,
+        kind,
+        name,
+        detail,
+    } = change;
+    let words = [action, kind, name, detail].map(String::as_str);
+    let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    words.join(" ")
 }
 
 /// Returns the last line of what every change prints.

@@ -1,4 +1,4 @@
-//! `postern endpoint enable|disable|list`.
+//! `postern endpoint add|remove|enable|disable|list`.
 
 use super::client::Client;
 use super::output::{Format, print, print_json};
@@ -12,6 +12,10 @@ use std::str::FromStr;
 /// What to do with endpoints.
 #[derive(Debug, Subcommand)]
 pub(super) enum EndpointVerb {
+    /// Add service endpoints to those of a subnet; the others stay
+    Add(ChangeArgs),
+    /// Remove service endpoints from those of a subnet; the others stay
+    Remove(ChangeArgs),
     /// Switch a service endpoint on: the subnet's TCP reaches the service from private addresses
     Enable(SwitchArgs),
     /// Switch a service endpoint off: the subnet reaches the service from public addresses
@@ -28,6 +32,19 @@ pub(super) struct SwitchArgs {
     subnet: SubnetName,
     /// The service, such as Microsoft.Storage
     service: String,
+    #[command(flatten)]
+    read: ReadArgs,
+}
+
+/// Arguments of `add` and `remove`.
+#[derive(Debug, Args)]
+pub(super) struct ChangeArgs {
+    /// The subnet, as VNET/SUBNET
+    #[arg(value_name = "VNET/SUBNET")]
+    subnet: SubnetName,
+    /// The services, such as Microsoft.Storage Microsoft.Sql
+    #[arg(required = true, value_name = "SERVICE")]
+    services: Vec<String>,
     #[command(flatten)]
     read: ReadArgs,
 }
@@ -65,21 +82,39 @@ impl FromStr for SubnetName {
 /// Switches or lists endpoints.
 pub(super) fn endpoint(verb: &EndpointVerb, client: &mut Client) -> Result<(), CliError> {
     match verb {
+        EndpointVerb::Add(args) => change(args, true, client),
+        EndpointVerb::Remove(args) => change(args, false, client),
         EndpointVerb::Enable(args) => switch(args, true, client),
         EndpointVerb::Disable(args) => switch(args, false, client),
         EndpointVerb::List(args) => list(args, client),
     }
 }
 
+fn change(args: &ChangeArgs, on: bool, client: &mut Client) -> Result<(), CliError> {
+    let services = args.services.clone();
+    ask(&args.subnet, services, on, &args.read, client)
+}
+
 fn switch(args: &SwitchArgs, on: bool, client: &mut Client) -> Result<(), CliError> {
-    let SubnetName { vnet, subnet } = args.subnet.clone();
+    let services = vec![args.service.clone()];
+    ask(&args.subnet, services, on, &args.read, client)
+}
+
+fn ask(
+    subnet: &SubnetName,
+    services: Vec<String>,
+    on: bool,
+    read: &ReadArgs,
+    client: &mut Client,
+) -> Result<(), CliError> {
+    let SubnetName { vnet, subnet } = subnet.clone();
     let request = Request::Endpoint {
         vnet,
         subnet,
-        service: args.service.clone(),
+        services,
         on,
     };
-    apply::change(client, &request, args.read.output)
+    apply::change(client, &request, read.output)
 }
 
 fn list(args: &ReadArgs, client: &mut Client) -> Result<(), CliError> {

@@ -6,6 +6,7 @@
 //! 2 usage.
 
 mod apply;
+mod arm;
 mod ca;
 mod check;
 mod client;
@@ -14,6 +15,7 @@ mod endpoint;
 mod flows;
 mod nsg;
 mod output;
+mod preview;
 mod routes;
 mod run;
 mod service;
@@ -35,6 +37,9 @@ use tracing_subscriber::EnvFilter;
 
 const EXIT_REFUSED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
+
+/// The version of the API that verbs speak where none is told.
+const DEFAULT_API_VERSION: &str = "2024-05-01";
 
 /// Azure-style virtual networks with service endpoints, on real packets.
 #[derive(Debug, Parser)]
@@ -59,7 +64,9 @@ enum Verb {
     Apply(apply::ApplyArgs),
     /// Check a configuration file without a daemon and without changing anything
     Check(check::CheckArgs),
-    /// Switch service endpoints on or off, or list them
+    /// Send a request of Azure Resource Manager's REST API over the control socket
+    Arm(arm::ArmArgs),
+    /// Add, remove, switch or list service endpoints
     #[command(subcommand)]
     Endpoint(endpoint::EndpointVerb),
     /// Change the service tags in use
@@ -121,6 +128,9 @@ enum CliError {
     /// The service-tag file is refused.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// The API answered with an error, by one or more lines.
+    #[error("{0}")]
+    Arm(String),
     /// The configuration file is refused, by one or more lines.
     #[error("{0}")]
     Refused(String),
@@ -175,6 +185,7 @@ fn dispatch(cli: &Cli) -> Result<(), CliError> {
     match &cli.verb {
         Verb::Run(args) => run::run(args, &socket),
         Verb::Apply(args) => apply::apply(args, &mut client()?),
+        Verb::Arm(args) => arm::arm(args, &mut client()?),
         Verb::Check(args) => check::check(args),
         Verb::Endpoint(verb) => endpoint::endpoint(verb, &mut client()?),
         Verb::Tags(verb) => tags::tags(verb, &mut client()?),
@@ -241,6 +252,10 @@ mod tests {
             "postern endpoint enable VNet1/subnet1 Microsoft.Storage",
             "postern endpoint disable VNet1/subnet1 Microsoft.Storage -o json",
             "postern endpoint list -o json",
+            "postern endpoint add VNet1/subnet1 Microsoft.Storage Microsoft.Sql",
+            "postern endpoint remove VNet1/subnet1 Microsoft.Sql -o json",
+            "postern apply postern.toml --dry-run -o json",
+            "postern arm GET /subscriptions",
             "postern tags reload tags.json -o json",
             "postern nsg list",
             "postern nsg show nsg1 -o table",
@@ -269,6 +284,8 @@ mod tests {
             "postern run",
             "postern endpoint enable subnet1 Microsoft.Storage",
             "postern endpoint enable VNet1/subnet1",
+            "postern endpoint add VNet1/subnet1",
+            "postern arm GET",
             "postern stats -o yaml",
             "postern tags reload",
             "postern routes",

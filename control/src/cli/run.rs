@@ -1,8 +1,9 @@
 //! `postern run`.
 
 use super::{CatalogArgs, CliError};
-use crate::config;
-use crate::server::{ServerError, serve};
+use crate::catalog::Catalog;
+use crate::config::{self, ConfigErrors};
+use crate::server::{ConfigFile, ServerError, serve};
 use crate::store::DEFAULT_DIR;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -24,10 +25,9 @@ pub(super) struct RunArgs {
 /// Runs the daemon in the foreground until it is told to stop.
 pub(super) fn run(args: &RunArgs, socket: &Path) -> Result<(), CliError> {
     let catalog = args.catalog.load()?;
-    let model = config::load(&args.config, &catalog)
-        .map_err(|errors| CliError::Refused(errors.to_string()))?;
+    let file = read(&args.config, &catalog)?;
     let state = state_dir(args.state_dir.as_deref());
-    serve(socket, &state, model, catalog).map_err(|error| match error {
+    serve(socket, &state, file, catalog).map_err(|error| match error {
         ServerError::Fabric(error) => {
             let file = args.config.display();
             let lines: Vec<_> = crate::chain(&error)
@@ -36,12 +36,34 @@ pub(super) fn run(args: &RunArgs, socket: &Path) -> Result<(), CliError> {
                 .collect();
             CliError::Refused(lines.join("\n"))
         }
+        ServerError::Estate(error) => {
+            let file = args.config.display();
+            let text = error.message;
+            let lines: Vec<_> = text.lines().map(|line| format!("{file}: {line}")).collect();
+            CliError::Refused(lines.join("\n"))
+        }
+        ServerError::Settings(error) => {
+            let file = args.config.display();
+            CliError::Refused(format!("{file}: {}", crate::chain(&error)))
+        }
         ServerError::Dns(error) => {
             let file = args.config.display();
             CliError::Refused(format!("{file}: {}", crate::chain(&error)))
         }
         other => other.into(),
     })
+}
+
+/// Reads the configuration, which must be one that the loader accepts.
+fn read(path: &Path, catalog: &Catalog) -> Result<ConfigFile, CliError> {
+    let refused = |errors: ConfigErrors| CliError::Refused(errors.to_string());
+    let text = std::fs::read_to_string(path).map_err(|source| {
+        let file = path.to_owned();
+        refused(ConfigErrors::Read { file, source })
+    })?;
+    let table = config::parse_text(path, &text).map_err(refused)?;
+    let model = config::parse(path, &text, catalog).map_err(refused)?;
+    Ok(ConfigFile { text, table, model })
 }
 
 /// Returns the state directory: as told, or from the environment, or the default one.

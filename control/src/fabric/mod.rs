@@ -317,7 +317,6 @@ impl<H: Host> Fabric<H> {
         let snapshot = Arc::new(compiled.snapshot);
         self.keeper.reserve(numbers.keys())?;
         let sweep = self.execute(&plan, &snapshot)?;
-        self.keeper.settle(numbers.keys());
         debug!(
             epoch = snapshot.epoch.0,
             changes = changes.len(),

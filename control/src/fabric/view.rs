@@ -458,3 +458,27 @@ pub struct EndpointView {
     /// Always `Succeeded`: a change is in force when it is answered.
     pub provisioning_state: String,
 }
+
+/// What a change would do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviewView {
+    /// Whether anything would change.
+    pub changed: bool,
+    /// The resources that would be made, changed or removed.
+    pub resources: Vec<ResourceChangeView>,
+    /// What would change of the policy, resource by resource.
+    pub changes: Vec<ChangeView>,
+    /// The routes and rules of NICs that would be other ones.
+    pub effects: serde_json::Value,
+}
+
+/// A resource that would change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceChangeView {
+    /// `create`, `modify` or `delete`.
+    pub action: String,
+    /// Its ID.
+    pub id: String,
+}

@@ -1,16 +1,18 @@
 //! What is done for each request.
 
 use super::Daemon;
-use super::protocol::{Answer, Fault, FaultCode, Request};
+use super::change;
+use super::endpoint::Switch;
+use super::protocol::{Answer, ArmAnswer, ArmRequest, Fault, FaultCode, Request};
 use crate::catalog::Catalog;
-use crate::config;
 use crate::diagnose;
 use crate::fabric::view::{AppliedView, ChangeView, SweepView, TagsReloadedView};
 use crate::fabric::{Applied, Fabric, FabricError, ReadError};
 use crate::model::Change;
+use postern_arm::error::ArmError;
+use postern_arm::rest;
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::path::Path;
 use std::time::Duration;
 
 /// How long an answer waits for the sweep of its change.
@@ -19,30 +21,25 @@ const SWEEP_PATIENCE: Duration = Duration::from_secs(5);
 /// Does what is asked, and returns the result. Blocks.
 pub(super) fn answer(daemon: &Daemon, request: Request) -> Result<Value, Fault> {
     match request {
-        Request::Apply { name, text } => {
-            let (epoch, applied) = daemon.with(|fabric| {
-                let model = config::parse(Path::new(&name), &text, fabric.catalog())
-                    .map_err(|errors| Fault::new(FaultCode::Refused, errors.to_string()))?;
-                let applied = fabric
-                    .apply(model)
-                    .map_err(|error| in_file(&name, &error))?;
-                Ok::<_, Fault>((fabric.epoch().0, applied))
-            })?;
-            daemon.changed.notify_one();
-            // Without the lock: others may read, and change, while this one waits.
-            encode(&finished(epoch, applied))
-        }
+        Request::Apply {
+            name,
+            text,
+            dry_run,
+        } => change::apply(daemon, &name, &text, dry_run),
+        Request::Arm(request) => encode(&arm(daemon, request)),
         Request::Endpoint {
             vnet,
             subnet,
-            service,
+            services,
             on,
         } => {
-            let (epoch, applied) = daemon.with(|fabric| {
-                let applied = fabric.set_endpoint(&vnet, &subnet, &service, on)?;
-                Ok::<_, FabricError>((fabric.epoch().0, applied))
-            })?;
-            encode(&finished(epoch, applied))
+            let switch = Switch {
+                vnet,
+                subnet,
+                services,
+                on,
+            };
+            change::switch(daemon, &switch)
         }
         Request::TagsReload { name, text } => reload_tags(daemon, &name, &text),
         Request::EndpointList => encode(&daemon.with(|fabric| fabric.endpoints())),
@@ -106,8 +103,21 @@ fn routes(fabric: &Fabric, nic: &str) -> Result<Value, Fault> {
     ))
 }
 
+/// Asks the API as the owner of everything.
+fn arm(daemon: &Daemon, request: ArmRequest) -> ArmAnswer {
+    let mut asked = rest::Request::local(&request.method, &request.target).with_body(request.body);
+    asked.headers = request.headers;
+    let answer = daemon.api.handle(&asked);
+    let body = answer.value();
+    ArmAnswer {
+        status: answer.status,
+        headers: answer.headers,
+        body,
+    }
+}
+
 /// Waits for the sweep of a change, and tells all of it.
-fn finished(epoch: u32, applied: Applied) -> AppliedView {
+pub(super) fn finished(epoch: u32, applied: Applied) -> AppliedView {
     match applied {
         Applied::Unchanged => AppliedView {
             epoch,
@@ -132,7 +142,7 @@ fn finished(epoch: u32, applied: Applied) -> AppliedView {
     }
 }
 
-fn change_view(change: &Change) -> ChangeView {
+pub(super) fn change_view(change: &Change) -> ChangeView {
     ChangeView {
         action: change.action.to_string(),
         kind: change.kind.to_owned(),
@@ -141,12 +151,12 @@ fn change_view(change: &Change) -> ChangeView {
     }
 }
 
-fn encode(value: &impl Serialize) -> Result<Value, Fault> {
+pub(super) fn encode(value: &impl Serialize) -> Result<Value, Fault> {
     serde_json::to_value(value).map_err(|error| Fault::new(FaultCode::Internal, error.to_string()))
 }
 
 /// Puts the file in front of every line.
-fn in_file(name: &str, error: &FabricError) -> Fault {
+pub(super) fn in_file(name: &str, error: &FabricError) -> Fault {
     let fault = Fault::from(error);
     let lines: Vec<_> = fault
         .message
@@ -176,6 +186,25 @@ impl From<&FabricError> for Fault {
 impl From<FabricError> for Fault {
     fn from(error: FabricError) -> Self {
         Self::from(&error)
+    }
+}
+
+impl From<ArmError> for Fault {
+    fn from(error: ArmError) -> Self {
+        let code = match error.status {
+            404 => FaultCode::NotFound,
+            400..500 => FaultCode::Refused,
+            _ => FaultCode::Internal,
+        };
+        let mut text = error.to_string();
+        if let Some(target) = &error.target {
+            text = format!("{target}: {text}");
+        }
+        for detail in error.details {
+            text.push('\n');
+            text.push_str(&Self::from(detail).message);
+        }
+        Self::new(code, text)
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) async fn learn(daemon: &Arc<Daemon>) {
             }
         };
         tokio::select! {
-            () = daemon.changed.notified() => {}
+            () = daemon.live.changed.notified() => {}
             () = tokio::time::sleep(EVERY) => {}
         }
     }
@@ -85,7 +85,7 @@ impl Learning {
                     gateway,
                     "the namespace is another one: the gateway is there now"
                 );
-                daemon.changed.notify_one();
+                daemon.live.changed.notify_one();
             }
             (_, Err(error)) => {
                 let error = crate::chain(&error);

@@ -5,25 +5,36 @@
 //! behind a lock. Packets know nothing of all this.
 
 mod answer;
+mod change;
 mod connection;
+mod declare;
+mod endpoint;
 mod learning;
+mod live;
 pub mod protocol;
 mod socket;
 
 pub use socket::{ControlSocket, DEFAULT_PATH, SocketError};
 
+use crate::api::{ApiError, Listener, SettingsError, api_config, token_key};
 use crate::catalog::Catalog;
 use crate::dns::{DnsError, Resolver};
 use crate::fabric::{Fabric, FabricError, Fronts};
 use crate::model::Model;
-use crate::store::{Store, StoreError};
+use crate::store::{Commit, Saved, Store, StoreError};
+use live::Live;
+use postern_arm::error::ArmError;
+use postern_arm::estate::{Settings, Stage};
+use postern_arm::rest::Api;
+use postern_arm::token::TokenKey;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
 /// Why the daemon could not start, or ended by itself.
@@ -38,78 +49,144 @@ pub enum ServerError {
     /// The control runtime or a signal handler could not be made.
     #[error("cannot start the control runtime")]
     Runtime(#[source] io::Error),
+    /// The resources of the file and those of the store do not go together.
+    #[error("{0}")]
+    Estate(ArmError),
     /// The policy could not be brought into force.
     #[error(transparent)]
     Fabric(#[from] FabricError),
     /// The resolver could not be started.
     #[error(transparent)]
     Dns(#[from] DnsError),
+    /// The API cannot listen.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// What the API is told cannot be read.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// The worker ended by itself: no packet flows any more.
     #[error("the packet worker has ended")]
     WorkerGone,
 }
 
+/// A configuration file that the loader accepts.
+#[derive(Clone, Debug)]
+pub struct ConfigFile {
+    /// Its text.
+    pub text: String,
+    /// What the text says.
+    pub table: toml::Table,
+    /// What that amounts to by itself.
+    pub model: Model,
+}
+
 /// What connections share.
 #[derive(Debug)]
 struct Daemon {
-    fabric: Mutex<Fabric>,
+    live: Arc<Live>,
+    /// The one way to the estate.
+    api: Arc<Api>,
+    /// What signs tokens.
+    key: TokenKey,
     /// Told when somebody asks for the end.
     down: Notify,
-    /// Told when the model may be another one.
-    changed: Notify,
 }
 
 impl Daemon {
     fn with<R>(&self, act: impl FnOnce(&mut Fabric) -> R) -> R {
-        // A change that panicked is reported where it happened; reading goes on.
-        act(&mut self.fabric.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.live.fabric())
     }
 }
 
-/// Brings `model` into force, with the keys that `state` holds, and serves the control socket at
-/// `path` until a signal or a request ends it; then removes everything that was made but the state.
+/// Brings into force what the store in `state` has, with what `file` has changed since it was applied
+/// last, and serves the control socket at `path` until a signal or a request ends it; then removes
+/// everything that was made but the state.
 ///
 /// # Errors
 ///
-/// The socket or the state directory is another daemon's or cannot be used, the policy cannot be brought into force, or the worker ended by
-/// itself. Nothing is left behind in any case.
-pub fn serve(path: &Path, state: &Path, model: Model, catalog: Catalog) -> Result<(), ServerError> {
+/// The socket or the state directory is another daemon's or cannot be used, the policy cannot be
+/// brought into force, or the worker ended by itself. Nothing is left behind in any case.
+pub fn serve(
+    path: &Path,
+    state: &Path,
+    file: ConfigFile,
+    catalog: Catalog,
+) -> Result<(), ServerError> {
     let socket = ControlSocket::bind(path)?;
     let fronts = Fronts::new(state.join(crate::front::ca::DIRECTORY));
     let (store, saved) = Store::open(state)?;
-    let start = move || {
-        Fabric::start(
-            model,
-            Arc::new(catalog),
-            Arc::new(store),
-            saved.keys,
-            fronts,
-        )
-    };
+    let key = token_key(state)?;
+    // Open before anything is made: it may be that it cannot be.
+    let listener = Listener::open(&file.model.api, state)?;
+    let start = move || start(store, saved, file, key, catalog, fronts);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(ServerError::Runtime)?;
-    let served = runtime.block_on(run(&socket, path, start));
+    let served = runtime.block_on(run(&socket, path, listener, start));
     // A request that is still at work, such as one that waits for a sweep, must not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
 }
 
+/// Brings the estate into force that the store and the file amount to, and writes it.
+fn start(
+    store: Store,
+    saved: Saved,
+    file: ConfigFile,
+    key: TokenKey,
+    catalog: Catalog,
+    fronts: Fronts,
+) -> Result<Daemon, ServerError> {
+    let raised = crate::estate::raise(&file.table);
+    let config = api_config(&file.model, key.clone(), Settings::default())?;
+    let mut stage = Stage::new(&saved.estate, &config.settings);
+    let staged = if saved.file.as_deref() == Some(&file.text) {
+        stage.set_host(raised.host);
+        Ok(())
+    } else {
+        declare::declare(&mut stage, raised)
+    };
+    let staged = staged.and_then(|()| stage.check());
+    staged.map_err(ServerError::Estate)?;
+    let estate = stage.into_estate();
+    let model = live::model(&estate, &catalog).map_err(ServerError::Estate)?;
+    let store = Arc::new(store);
+    let kept = Arc::clone(&store);
+    let mut fabric = Fabric::start(model, Arc::new(catalog), kept, saved.keys, fronts)?;
+    let written = store.commit(&Commit {
+        old: &saved.estate,
+        new: &estate,
+        keys: fabric.keys(),
+        file: Some(&file.text)
+            .filter(|text| saved.file.as_ref() != Some(text))
+            .map(String::as_str),
+    });
+    if let Err(error) = written {
+        fabric.stop();
+        return Err(error.into());
+    }
+    let live = Arc::new(Live::new(fabric, store));
+    let platform: Arc<Live> = Arc::clone(&live);
+    Ok(Daemon {
+        live,
+        api: Arc::new(Api::new(platform, estate, config)),
+        key,
+        down: Notify::new(),
+    })
+}
+
 async fn run(
     socket: &ControlSocket,
     path: &Path,
-    start: impl FnOnce() -> Result<Fabric, FabricError> + Send + 'static,
+    api: Option<Listener>,
+    start: impl FnOnce() -> Result<Daemon, ServerError> + Send + 'static,
 ) -> Result<(), ServerError> {
     // Before anything is made, so that a signal that comes meanwhile is not lost.
     let mut signals = Signals::new().map_err(ServerError::Runtime)?;
     let listener = UnixListener::from_std(socket.listener()?).map_err(ServerError::Runtime)?;
-    let fabric = blocking(start).await.map_err(ServerError::Runtime)??;
-    let daemon = Arc::new(Daemon {
-        fabric: Mutex::new(fabric),
-        down: Notify::new(),
-        changed: Notify::new(),
-    });
+    let daemon = blocking(start).await.map_err(ServerError::Runtime)??;
+    let daemon = Arc::new(daemon);
     let resolver = match Resolver::start(daemon.with(|fabric| fabric.models())).await {
         Ok(resolver) => resolver,
         Err(error) => {
@@ -117,6 +194,8 @@ async fn run(
             return Err(error.into());
         }
     };
+    let over = Arc::new(Notify::new());
+    let served = api.map(|listener| serve_api(listener, &daemon, Arc::clone(&over)));
     info!(
         epoch = daemon.with(|fabric| fabric.epoch().0),
         socket = %path.display(),
@@ -136,9 +215,25 @@ async fn run(
         () = learning::learn(&daemon) => Ok(()),
     };
     drop(resolver);
+    if let Some(served) = served {
+        // Requests at work are answered, and what they changed is kept, before packets stop.
+        over.notify_one();
+        let _ = served.await;
+    }
     stop(&daemon).await;
     info!("stopped");
     ended
+}
+
+/// Serves the API until `over`.
+fn serve_api(listener: Listener, daemon: &Daemon, over: Arc<Notify>) -> JoinHandle<()> {
+    info!(address = %listener.address(), "the API listens");
+    let api = Arc::clone(&daemon.api);
+    tokio::spawn(async move {
+        if let Err(error) = listener.run(api, over.notified()).await {
+            error!(%error, "the API has ended");
+        }
+    })
 }
 
 /// Takes connections for ever.

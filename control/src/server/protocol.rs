@@ -26,15 +26,20 @@ pub enum Request {
         name: String,
         /// What is in it.
         text: String,
+        /// Whether to tell what would change, and change nothing.
+        #[serde(default)]
+        dry_run: bool,
     },
-    /// Switches the endpoint of a service on or off on a subnet.
+    /// Asks as a client of Azure Resource Manager does, and is answered with status and body.
+    Arm(ArmRequest),
+    /// Switches endpoints of services on or off on a subnet.
     Endpoint {
         /// The virtual network.
         vnet: String,
         /// The subnet.
         subnet: String,
-        /// The service, such as `Microsoft.Storage`.
-        service: String,
+        /// The services, such as `Microsoft.Storage`.
+        services: Vec<String>,
         /// On or off.
         on: bool,
     },
@@ -99,6 +104,34 @@ pub enum Request {
     Status,
     /// Stops the daemon and removes all that it made.
     Down,
+}
+
+/// A request of Azure Resource Manager's protocol. Who may open the socket may do everything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ArmRequest {
+    /// The method, such as `PUT`.
+    pub method: String,
+    /// The path, with the query if there is one.
+    pub target: String,
+    /// Headers, such as `If-Match`.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    #[serde(default)]
+    pub body: String,
+}
+
+/// The answer to an [`ArmRequest`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArmAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// Headers.
+    pub headers: Vec<(String, String)>,
+    /// The body; null if there is none.
+    pub body: Value,
 }
 
 /// What kind of error an answer is.
@@ -184,11 +217,18 @@ mod tests {
             Request::Apply {
                 name: "a.toml".to_owned(),
                 text: "x = 1\n\"\u{1}\"".to_owned(),
+                dry_run: true,
             },
+            Request::Arm(ArmRequest {
+                method: "PUT".to_owned(),
+                target: "/subscriptions?api-version=2022-12-01".to_owned(),
+                headers: vec![("If-Match".to_owned(), "*".to_owned())],
+                body: "{}".to_owned(),
+            }),
             Request::Endpoint {
                 vnet: "VNet1".to_owned(),
                 subnet: "subnet1".to_owned(),
-                service: "Microsoft.Storage".to_owned(),
+                services: vec!["Microsoft.Storage".to_owned()],
                 on: true,
             },
             Request::TagsReload {

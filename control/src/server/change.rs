@@ -1,0 +1,127 @@
+//! Changes that the command line asks for: a file, endpoints.
+
+use super::Daemon;
+use super::answer::{change_view, encode, finished};
+use super::declare::declare;
+use super::endpoint::Switch;
+use super::live::{self, Ticket};
+use super::protocol::{Fault, FaultCode};
+use crate::api::api_config;
+use crate::config;
+use crate::fabric::view::{PreviewView, ResourceChangeView};
+use crate::fabric::{Applied, FabricError};
+use postern_arm::error::ArmError;
+use postern_arm::estate::{ResourceChange, Settings, Stage};
+use serde_json::Value;
+use std::path::Path;
+
+/// Makes a file the running policy, or tells what that would change.
+pub(super) fn apply(
+    daemon: &Daemon,
+    name: &str,
+    text: &str,
+    dry_run: bool,
+) -> Result<Value, Fault> {
+    let refused = |errors: config::ConfigErrors| Fault::new(FaultCode::Refused, errors.to_string());
+    let path = Path::new(name);
+    let table = config::parse_text(path, text).map_err(refused)?;
+    let catalog = daemon.with(|fabric| fabric.catalog().clone());
+    let model = config::parse(path, text, &catalog).map_err(refused)?;
+    let told = api_config(&model, daemon.key.clone(), Settings::default());
+    let told = told.map_err(|error| {
+        let text = format!("{name}: {}", crate::chain(&error));
+        Fault::new(FaultCode::Refused, text)
+    })?;
+    let raised = crate::estate::raise(&table);
+    let act = |stage: &mut Stage| declare(stage, raised);
+    if dry_run {
+        return preview(daemon, act).map_err(|fault| before_lines(name, &fault));
+    }
+    let changed = change(daemon, Some(text.to_owned()), act);
+    let answer = changed.map_err(|fault| before_lines(name, &fault))?;
+    daemon.api.configure(told);
+    Ok(answer)
+}
+
+/// Switches endpoints of a subnet.
+pub(super) fn switch(daemon: &Daemon, switch: &Switch) -> Result<Value, Fault> {
+    let mut fault = None;
+    let done = change(daemon, None, |stage| {
+        // What is in force is what the stage began with: changes come one at a time.
+        let outcome = daemon.with(|fabric| switch.outcome(fabric.model(), fabric.catalog()));
+        match outcome {
+            Ok(Some(services)) => switch.stage(stage, &services),
+            Ok(None) => Ok(()),
+            Err(error) => {
+                let error = Fault::from(FabricError::from(error));
+                let refused = ArmError::bad_request("InvalidResource", error.message.as_str());
+                fault = Some(error);
+                Err(refused)
+            }
+        }
+    });
+    done.map_err(|error| fault.unwrap_or(error))
+}
+
+/// Changes the estate, and tells what came of it.
+fn change<R>(
+    daemon: &Daemon,
+    file: Option<String>,
+    act: impl FnOnce(&mut Stage) -> Result<R, ArmError>,
+) -> Result<Value, Fault> {
+    let (changed, ticket) = Ticket::with(file, || daemon.api.change(act));
+    if let Err(error) = changed {
+        return Err(ticket.fault.unwrap_or_else(|| error.into()));
+    }
+    let (epoch, applied) = ticket.applied.unwrap_or((0, Applied::Unchanged));
+    // Without a lock: others may read, and change, while this one waits.
+    encode(&finished(epoch, applied))
+}
+
+/// Tells what a change of the estate would do.
+fn preview<R>(
+    daemon: &Daemon,
+    act: impl FnOnce(&mut Stage) -> Result<R, ArmError>,
+) -> Result<Value, Fault> {
+    let now = daemon.api.estate();
+    let staged = |stage: &mut Stage| {
+        act(stage)?;
+        Ok(stage.estate().clone())
+    };
+    let (next, effects) = daemon.api.preview(staged)?;
+    let changes = daemon.with(|fabric| {
+        let model = live::model(&next, fabric.catalog())?;
+        let changes = fabric.model().diff(&model);
+        Ok::<_, Fault>(changes.iter().map(change_view).collect::<Vec<_>>())
+    })?;
+    let resources: Vec<ResourceChangeView> = next.changes_since(&now).map(resource_view).collect();
+    encode(&PreviewView {
+        changed: !(resources.is_empty() && changes.is_empty()),
+        resources,
+        changes,
+        effects,
+    })
+}
+
+fn resource_view(change: ResourceChange) -> ResourceChangeView {
+    let action = match (&change.old, &change.new) {
+        (None, _) => "create",
+        (_, None) => "delete",
+        _ => "modify",
+    };
+    let document = change.new.or(change.old);
+    ResourceChangeView {
+        action: action.to_owned(),
+        id: document.map_or(change.key, |document| document.id.to_string()),
+    }
+}
+
+/// Puts the file in front of every line.
+fn before_lines(name: &str, fault: &Fault) -> Fault {
+    let lines: Vec<_> = fault
+        .message
+        .lines()
+        .map(|line| format!("{name}: {line}"))
+        .collect();
+    Fault::new(fault.code, lines.join("\n"))
+}

@@ -1,0 +1,172 @@
+//! What runs: the policy in force and the store, changed together.
+//!
+//! A change of the estate is brought into force first and then written; it is acknowledged after
+//! both. If it cannot be written, the old model comes into force again with the keys that it had.
+
+use crate::catalog::Catalog;
+use crate::config;
+use crate::estate;
+use crate::fabric::{Applied, Fabric, FabricError};
+use crate::keys::Keys;
+use crate::model::Model;
+use crate::server::protocol::Fault;
+use crate::store::{Commit, Store};
+use postern_arm::error::ArmError;
+use postern_arm::estate::Estate;
+use postern_arm::id::ResourceId;
+use postern_arm::platform::Platform;
+use serde_json::Value;
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+use tracing::error;
+
+/// The policy in force and the store.
+#[derive(Debug)]
+pub(super) struct Live {
+    fabric: Mutex<Fabric>,
+    store: Arc<Store>,
+    /// Told when the model may be another one.
+    pub(super) changed: Notify,
+}
+
+/// What a change says to its commit beside the estate, and what that says back. Both run on one
+/// thread, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Ticket {
+    /// The text of the file that is applied.
+    pub(super) file: Option<String>,
+    /// The epoch in force, and what was done.
+    pub(super) applied: Option<(u32, Applied)>,
+    /// Why nothing was done, in the words of the command line.
+    pub(super) fault: Option<Fault>,
+}
+
+thread_local! {
+    static TICKET: RefCell<Ticket> = RefCell::default();
+}
+
+impl Ticket {
+    /// Runs a change and returns what its commit said.
+    pub(super) fn with<R>(file: Option<String>, change: impl FnOnce() -> R) -> (R, Self) {
+        TICKET.set(Self {
+            file,
+            ..Self::default()
+        });
+        let result = change();
+        (result, TICKET.take())
+    }
+}
+
+impl Live {
+    pub(super) fn new(fabric: Fabric, store: Arc<Store>) -> Self {
+        Self {
+            fabric: Mutex::new(fabric),
+            store,
+            changed: Notify::new(),
+        }
+    }
+
+    /// Returns the fabric, to read it or to change what is not of the estate.
+    pub(super) fn fabric(&self) -> MutexGuard<'_, Fabric> {
+        // A change that panicked is reported where it happened; reading goes on.
+        self.fabric.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes back to what was in force before a change that could not be kept.
+    fn go_back(fabric: &mut Fabric, model: Model, keys: Keys) {
+        if let Err(error) = fabric.go_back(model, keys) {
+            let error = crate::chain(&error);
+            // Nothing is left to try: what is in force is not what is on the disk.
+            error!(%error, "a change could neither be kept nor undone: restart postern");
+        }
+    }
+}
+
+/// Returns the model that an estate amounts to.
+///
+/// # Errors
+///
+/// It amounts to none.
+pub(super) fn model(estate: &Estate, catalog: &Catalog) -> Result<Model, ArmError> {
+    config::parse_table(&estate::lower(estate), catalog).map_err(|errors| {
+        let text = |error: &config::ConfigError| error.to_string();
+        let lines: Vec<_> = errors.iter().map(text).collect();
+        ArmError::bad_request("InvalidResource", lines.join("\n"))
+    })
+}
+
+impl Platform for Live {
+    fn commit(&self, now: &Estate, next: &Estate) -> Result<(), ArmError> {
+        let mut fabric = self.fabric();
+        let model = model(next, fabric.catalog())?;
+        let before = (fabric.model().clone(), fabric.keys().clone());
+        let applied = fabric.apply(model).map_err(|error| refused(&error))?;
+        let file = TICKET.with_borrow_mut(|ticket| ticket.file.take());
+        let kept = self.store.commit(&Commit {
+            old: now,
+            new: next,
+            keys: fabric.keys(),
+            file: file.as_deref(),
+        });
+        if let Err(error) = kept {
+            if matches!(applied, Applied::Changed { .. }) {
+                Self::go_back(&mut fabric, before.0, before.1);
+            }
+            let text = crate::chain(&error);
+            return Err(ArmError::new(500, "InternalServerError", text));
+        }
+        let epoch = fabric.epoch().0;
+        drop(fabric);
+        TICKET.with_borrow_mut(|ticket| ticket.applied = Some((epoch, applied)));
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    fn preview(&self, _: &Estate, _: &Estate) -> Result<Value, ArmError> {
+        Ok(Value::Null)
+    }
+
+    fn action(
+        &self,
+        _: &Estate,
+        id: &ResourceId,
+        action: &str,
+        _: &Value,
+    ) -> Result<Value, ArmError> {
+        Err(ArmError::new(
+            404,
+            "NotFound",
+            format!("{id}: no action {action}"),
+        ))
+    }
+
+    fn regional(&self, location: &str, what: &str) -> Result<Value, ArmError> {
+        Err(ArmError::new(
+            404,
+            "NotFound",
+            format!("{location}: no {what}"),
+        ))
+    }
+
+    fn locations(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Returns why a change did not come into force, and keeps it in the words of the command line.
+fn refused(error: &FabricError) -> ArmError {
+    let fault = Fault::from(error);
+    let status = match error {
+        FabricError::State(_) | FabricError::Start(_) | FabricError::WorkerGone(_) => 500,
+        _ => 400,
+    };
+    let code = if status == 500 {
+        "InternalServerError"
+    } else {
+        "InvalidResource"
+    };
+    let refused = ArmError::new(status, code, fault.message.clone());
+    TICKET.with_borrow_mut(|ticket| ticket.fault = Some(fault));
+    refused
+}
