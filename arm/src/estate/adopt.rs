@@ -57,8 +57,8 @@ impl Stage {
         };
         let fits = |id: &ResourceId| {
             let key = id.key();
-            let mut users = self.now().index.naming(&key);
-            self.now().document_by_key(&key).is_none() || users.any(|edge| edge.source == user)
+            let mut users = self.now.index.naming(&key);
+            self.now.document_by_key(&key).is_none() || users.any(|edge| edge.source == user)
         };
         let first = named(&name);
         if fits(&first) {

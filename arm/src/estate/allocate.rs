@@ -1,7 +1,7 @@
 //! Addresses: of NICs from their subnets, public ones from the pools of the host. What was given is
 //! written into the document and kept until it goes.
 
-use super::index::{Lease, child_key};
+use super::index::child_key;
 use super::refer::spelled;
 use super::stage::Stage;
 use super::{Estate, guid};
@@ -54,7 +54,7 @@ impl Stage {
         }
         let kept = old.and_then(|old| old.get(NAME)).cloned();
         let address = kept.unwrap_or_else(|| {
-            let hash = guid(&[key, &self.now().version().to_string(), "mac"]).to_ascii_uppercase();
+            let hash = guid(&[key, &self.now.version().to_string(), "mac"]).to_ascii_uppercase();
             let part = |at: std::ops::Range<usize>| hash.get(at).unwrap_or("00").to_owned();
             // 00-0D-3A is Azure's, as the flow logs of the reference have it.
             let own = [part(0..2), part(2..4), part(4..6)].join("-");
@@ -125,16 +125,16 @@ impl Stage {
         if text(own, "privateIPAllocationMethod").as_deref() == Some("Static") {
             let wanted = wanted.unwrap_or_default();
             let address = wanted.parse().map_err(|_| bad_address(&wanted, by))?;
-            if let Some(prefix) = prefix_of(self.now(), &subnet) {
+            if let Some(prefix) = prefix_of(&self.now, &subnet) {
                 is_in(prefix, address)?;
             }
             return Ok(Some((subnet, address)));
         }
-        let Some(prefix) = prefix_of(self.now(), &subnet) else {
+        let Some(prefix) = prefix_of(&self.now, &subnet) else {
             return Ok(None);
         };
         let is_free = |address: &Ipv4Addr| {
-            let mut leases = self.now().index.leases(&subnet, *address);
+            let mut leases = self.now.index.leases(&subnet, *address);
             let taken = leases.find(|lease| lease.by != by);
             taken.is_none_or(|lease| lease.first != *address)
                 && !given
@@ -153,7 +153,7 @@ impl Stage {
         });
         match address {
             Some(address) => Ok(Some((subnet, address))),
-            None => Err(full(self.now(), &subnet, prefix)),
+            None => Err(full(&self.now, &subnet, prefix)),
         }
     }
 
@@ -162,7 +162,7 @@ impl Stage {
         let (first, end) = usable(prefix);
         let mut candidate = first;
         let mut taken = self
-            .now()
+            .now
             .index
             .leases(subnet, Ipv4Addr::from(first))
             .peekable();
@@ -284,11 +284,11 @@ impl Stage {
 
     /// Returns an address of the public IP prefix with the key; none if it is not there yet.
     fn in_prefix(&self, prefix: &str) -> Result<Option<Ipv4Addr>, ArmError> {
-        let Some(net) = prefix_of(self.now(), prefix) else {
+        let Some(net) = prefix_of(&self.now, prefix) else {
             return Ok(None);
         };
         let mut taken = self
-            .now()
+            .now
             .index
             .leases(prefix, net.network())
             .map(|lease| lease.first)
@@ -301,7 +301,7 @@ impl Stage {
         }
         let message = format!(
             "Public IP prefix {} has no free address ({net}).",
-            spelled(self.now(), prefix)
+            spelled(&self.now, prefix)
         );
         // The code is from memory.
         Err(ArmError::bad_request(
@@ -351,7 +351,7 @@ impl Stage {
         // A lease that begins before may reach in; there are no nested ones, and those that begin before
         // are few: prefixes are aligned to their size, so that the lease of the widest begins there.
         let from = u32::try_from(first).unwrap_or(u32::MAX) & 0xff00_0000;
-        let leases = self.now().index.leases("", Ipv4Addr::from(from));
+        let leases = self.now.index.leases("", Ipv4Addr::from(from));
         let leases = leases.map(|lease| (lease.first, lease.last));
         leases
             .take_while(|(begin, _)| u64::from(begin.to_bits()) <= last)
@@ -361,75 +361,6 @@ impl Stage {
             })
             .map(|(_, end)| u64::from(end.to_bits()) + 1)
             .max()
-    }
-
-    /// Gives addresses to what could not have one before, as its subnet or prefix came later.
-    pub(super) fn settle(&mut self) -> Result<(), ArmError> {
-        let late: Vec<_> = self
-            .touched()
-            .iter()
-            .filter_map(|key| self.now().document_by_key(key))
-            .filter(|document| {
-                [
-                    "Microsoft.Network/networkInterfaces",
-                    "Microsoft.Network/publicIPAddresses",
-                ]
-                .iter()
-                .any(|kind| super::read::is_kind(&document.id, kind))
-            })
-            .cloned()
-            .collect();
-        for document in late {
-            self.complete(&document.id, document.body.clone(), document.origin)?;
-        }
-        Ok(())
-    }
-
-    /// Checks that nobody else has the address.
-    pub(super) fn lease_is_free(&self, lease: &Lease) -> Result<(), ArmError> {
-        let now = self.now();
-        let other = match lease.subnet.as_str() {
-            "" => {
-                let from = Ipv4Addr::from(lease.first.to_bits() & 0xff00_0000);
-                now.index
-                    .leases("", from)
-                    .take_while(|other| other.first <= lease.last)
-                    .find(|other| other.by != lease.by && other.last >= lease.first)
-            }
-            subnet => now
-                .index
-                .leases(subnet, lease.first)
-                .take_while(|other| other.first <= lease.last)
-                .find(|other| other.by != lease.by),
-        };
-        if let Some(other) = other {
-            let (address, by) = (lease.first, spelled(now, &lease.by));
-            let has = spelled(now, &other.by);
-            let (code, message) = match by.contains("/ipConfigurations/") {
-                true => (
-                    "PrivateIPAddressInUse",
-                    format!(
-                        "IP configuration {by} is using the private IP address {address} which is \
-                         already allocated to resource {has}."
-                    ),
-                ),
-                // The code is from memory.
-                false => (
-                    "PublicIPAddressInUse",
-                    format!(
-                        "The address {address} of {by} is already allocated to resource {has}."
-                    ),
-                ),
-            };
-            return Err(ArmError::bad_request(code, message).at(by));
-        }
-        // The subnet may be another one than when the address was given.
-        if let Some(prefix) =
-            prefix_of(now, &lease.subnet).filter(|_| !lease.by.contains("/publicipaddresses/"))
-        {
-            is_in(prefix, lease.first).map_err(|error| error.at(spelled(now, &lease.by)))?;
-        }
-        Ok(())
     }
 }
 
@@ -451,7 +382,7 @@ pub(super) fn prefix_of(estate: &Estate, key: &str) -> Option<Ipv4Net> {
 }
 
 /// Checks that a NIC in the subnet may have the address.
-fn is_in(prefix: Ipv4Net, address: Ipv4Addr) -> Result<(), ArmError> {
+pub(super) fn is_in(prefix: Ipv4Net, address: Ipv4Addr) -> Result<(), ArmError> {
     let (first, end) = usable(prefix);
     if !prefix.contains(&address) {
         let message = format!(

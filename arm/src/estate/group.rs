@@ -16,7 +16,7 @@ impl Stage {
     /// The scope is no group, the body is not as it must be, or the group is in another region.
     pub fn put_group(&mut self, scope: &Scope, body: Value) -> Result<Put, ArmError> {
         let mut body = super::stage::object(body)?;
-        let old = self.now().group(scope).cloned();
+        let old = self.now.group(scope).cloned();
         for name in ["id", "name", "type", "properties"] {
             body.remove(name);
         }
@@ -44,11 +44,9 @@ impl Stage {
                 version: self.next_version(),
                 body,
             };
-            self.now_mut()
-                .groups
-                .insert_mut(scope.key(), Arc::new(group));
+            self.now.groups.insert_mut(scope.key(), Arc::new(group));
         }
-        let shown = self.now().group(scope).map(|group| read::show_group(group));
+        let shown = self.now.group(scope).map(|group| read::show_group(group));
         Ok(Put {
             created: old.is_none(),
             changed,
@@ -62,7 +60,7 @@ impl Stage {
     ///
     /// There is no such group, or the body is not as it must be.
     pub fn patch_group(&mut self, scope: &Scope, body: Value) -> Result<Value, ArmError> {
-        let old = self.now().group(scope).ok_or_else(|| no_group(scope))?;
+        let old = self.now.group(scope).ok_or_else(|| no_group(scope))?;
         let mut merged: Map<String, Value> = old.body.clone();
         for (name, value) in super::stage::object(body)? {
             merged.insert(name, value);
@@ -78,21 +76,21 @@ impl Stage {
     ///
     /// Something in another group needs what is in this one.
     pub fn delete_group(&mut self, scope: &Scope) -> Result<bool, ArmError> {
-        if self.now().group(scope).is_none() {
+        if self.now.group(scope).is_none() {
             return Ok(false);
         }
         let undo = self.clone();
         let keys: Vec<String> = self
-            .now()
+            .now
             .documents_in(scope)
             .map(|one| one.id.key())
             .collect();
         for key in &keys {
             self.remove_key(key);
         }
-        self.now_mut().groups.remove_mut(&scope.key());
+        self.now.groups.remove_mut(&scope.key());
         for key in &keys {
-            if let Err(error) = refer::unused(self.now(), undo.now(), key) {
+            if let Err(error) = refer::unused(&self.now, &undo.now, key) {
                 *self = undo;
                 return Err(error);
             }

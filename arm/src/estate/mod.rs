@@ -11,11 +11,13 @@ mod index;
 mod read;
 mod refer;
 mod settings;
+mod settle;
 mod show;
 mod stage;
 #[cfg(test)]
 mod tests;
 mod time;
+mod write;
 
 pub use conditions::Conditions;
 pub use read::Found;

@@ -3,6 +3,7 @@
 
 use super::fields::{self, Shape};
 use super::{Child, Fill, Form, Kind, name_of};
+use crate::document::Origin;
 use crate::error::ArmError;
 use crate::estate::Knowledge;
 use crate::id::ResourceId;
@@ -15,6 +16,8 @@ pub(crate) struct Context<'c> {
     pub(crate) knowledge: &'c dyn Knowledge,
     /// The region of the resource.
     pub(crate) location: &'c str,
+    /// Who writes.
+    pub(crate) origin: Origin,
 }
 
 /// What nobody writes, in a resource and in each of its children.
@@ -58,6 +61,7 @@ pub(crate) fn normalise(
     super::refine::refine(kind, &mut properties, old, context)
         .map_err(|error| error.at(id.to_string()))?;
     element.insert("properties".to_owned(), Value::Object(properties));
+    super::refine::outer(kind, element);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use super::Kind;
 use super::normal::Context;
+use crate::document::Origin;
 use crate::error::ArmError;
 use serde_json::{Map, Value, json};
 
@@ -14,11 +15,34 @@ pub(super) fn refine(
 ) -> Result<(), ArmError> {
     match kind.name {
         "Microsoft.Network/virtualNetworks/subnets" => endpoints(properties, context)?,
+        "Microsoft.Network/virtualNetworks/virtualNetworkPeerings" => {
+            // A PUT of the network alone does not bring back a peering whose other side went.
+            let is_left = old.filter(|old| {
+                context.origin == Origin::Api
+                    && old.get("remoteVirtualNetwork") == properties.get("remoteVirtualNetwork")
+            });
+            if let Some(state) = is_left.and_then(|old| old.get("peeringState")) {
+                properties.insert("peeringState".to_owned(), state.clone());
+            }
+        }
+        "Microsoft.Network/networkSecurityGroups/securityRules" => {
+            properties.retain(|name, value| {
+                // A GET shows empty lists beside the one value that there is.
+                !(name.ends_with("es") || name.ends_with("Ranges") || name.ends_with("Groups"))
+                    || value.as_array().is_none_or(|items| !items.is_empty())
+            });
+        }
+        "Microsoft.Compute/virtualMachines" => {
+            if let Some(Value::Object(profile)) = properties.get_mut("osProfile") {
+                profile.retain(|name, _| !name.eq_ignore_ascii_case("adminPassword"));
+            }
+        }
         "Microsoft.Storage/storageAccounts" => rules(properties, old),
         "Microsoft.KeyVault/vaults" | "Microsoft.CognitiveServices/accounts" => {
             rules(properties, old);
         }
         "Microsoft.Network/networkInterfaces" => {
+            primary(properties);
             let settings = properties.entry("dnsSettings").or_insert_with(|| json!({}));
             if let Value::Object(settings) = settings {
                 for name in [
@@ -34,6 +58,53 @@ pub(super) fn refine(
         _ => {}
     }
     Ok(())
+}
+
+/// Fills in what stands beside the properties.
+pub(super) fn outer(kind: &Kind, element: &mut Map<String, Value>) {
+    let sku = match kind.name {
+        "Microsoft.Network/publicIPAddresses" => json!({ "name": "Basic", "tier": "Regional" }),
+        "Microsoft.Network/publicIPPrefixes" => json!({ "name": "Standard", "tier": "Regional" }),
+        "Microsoft.Network/natGateways" => json!({ "name": "Standard" }),
+        "Microsoft.Storage/storageAccounts" => {
+            element
+                .entry("kind")
+                .or_insert_with(|| Value::from("StorageV2"));
+            json!({ "name": "Standard_LRS" })
+        }
+        _ => return,
+    };
+    let written = element.entry("sku").or_insert_with(|| json!({}));
+    if let (Some(written), Some(sku)) = (written.as_object_mut(), sku.as_object()) {
+        for (name, value) in sku {
+            written.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        if kind.name == "Microsoft.Storage/storageAccounts" {
+            let name = written.get("name").and_then(Value::as_str).unwrap_or("");
+            let tier = name.split('_').next().unwrap_or("").to_owned();
+            written.insert("tier".to_owned(), Value::from(tier));
+        }
+    }
+}
+
+/// Says which IP configuration is the primary one: the first, where no one is.
+fn primary(properties: &mut Map<String, Value>) {
+    const NAME: &str = "primary";
+    let items = properties
+        .get_mut("ipConfigurations")
+        .and_then(Value::as_array_mut);
+    let mut items: Vec<_> = items
+        .into_iter()
+        .flatten()
+        .filter_map(|item| item.get_mut("properties")?.as_object_mut())
+        .collect();
+    let has_one = items
+        .iter()
+        .any(|item| item.get(NAME) == Some(&Value::from(true)));
+    for (at, item) in items.iter_mut().enumerate() {
+        item.entry(NAME)
+            .or_insert_with(|| Value::from(at == 0 && !has_one));
+    }
 }
 
 /// Collapses the endpoints of a subnet, spells their services and fills in what they reach.

@@ -1,6 +1,7 @@
 //! What becomes of writes.
 
 mod basics;
+mod refusals;
 
 use super::{Conditions, Estate, Knowledge, Put, Settings, Stage};
 use crate::document::Origin;
@@ -83,7 +84,7 @@ impl Stage {
         let body = json!({ "location": "koreacentral", "properties": properties });
         let code = code(&self.api(path, body).and_then(|_| self.check()).unwrap_err());
         assert!(!code.is_empty());
-        *self.now_mut() = before;
+        self.now = before;
         code
     }
 
