@@ -16,6 +16,7 @@ mod numbers;
 mod objects;
 mod resources;
 mod strings;
+mod unique;
 
 use super::evaluate::{Env, Evaluator};
 use super::expression::Expression;

@@ -4,7 +4,6 @@ use super::super::problem::Problem;
 use super::super::value::text;
 use super::{ANY, Call, Entry};
 use serde_json::Value;
-use std::hash::Hasher;
 use uuid::Uuid;
 
 type Answer = Result<Value, Problem>;
@@ -144,43 +143,9 @@ fn new_guid(call: &Call<'_>) -> Answer {
     Ok(call.evaluator.session.guid().to_string().into())
 }
 
-/// The letters and digits of `uniqueString`.
-const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-
-/// Thirteen letters and digits that depend on the arguments alone. Azure does not publish how it makes
-/// them, so that they are others than there (reference azure-semantics, section 12).
+/// Thirteen letters and digits that depend on the arguments alone.
 fn unique_string(call: &Call<'_>) -> Answer {
-    let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
-    hash.write(joined(call)?.as_bytes());
-    Ok(letters(hash.finish()).into())
-}
-
-fn letters(mut number: u64) -> String {
-    let mut letters = String::with_capacity(13);
-    for _ in 0..13 {
-        let at = usize::try_from(number % 32).unwrap_or_default();
-        letters.push(LETTERS.get(at).copied().map_or('a', char::from));
-        number /= 32;
-    }
-    letters
-}
-
-/// FNV-1a with a last mix, as names that differ in one character shall differ everywhere. It is written
-/// down here because it must never change: names of resources hang on it.
-struct Fnv(u64);
-
-impl Hasher for Fnv {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        let mixed = (self.0 ^ (self.0 >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        let mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-        mixed ^ (mixed >> 33)
-    }
+    Ok(super::unique::letters(&joined(call)?).into())
 }
 
 fn join(call: &Call<'_>) -> Answer {
