@@ -240,7 +240,10 @@ impl<R: Resources> Run<'_, R> {
             })
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
-        self.evaluate(task, state, instance, &Value::Object(own))
+        // What a secure parameter says is never kept: those that would use it, such as machines, there
+        // are none of here.
+        let env = Env::new(Phase::Body).without_secrets();
+        self.evaluate(task, state, instance, &Value::Object(own), env)
             .map_err(|located| stop(located.under(&instance.path), task.path))
     }
 
@@ -250,6 +253,7 @@ impl<R: Resources> Run<'_, R> {
         state: &State<'_>,
         instance: &Instance,
         value: &Value,
+        env: Env<'_>,
     ) -> Result<Value, Located> {
         let view = View {
             state,
@@ -262,7 +266,7 @@ impl<R: Resources> Run<'_, R> {
             world: &view,
         };
         in_loops(&instance.loops, None, &mut |loops| {
-            evaluator.value(value, Env::new(Phase::Body).with_loops(loops))
+            evaluator.value(value, env.with_loops(loops))
         })
     }
 
@@ -292,7 +296,13 @@ impl<R: Resources> Run<'_, R> {
             .cloned();
         let template = template.and_then(|name| own.shift_remove(&name));
         let own = self
-            .evaluate(task, state, instance, &Value::Object(own))
+            .evaluate(
+                task,
+                state,
+                instance,
+                &Value::Object(own),
+                Env::new(Phase::Body),
+            )
             .map_err(|found| stop(found.under("properties").under(&instance.path), task.path))?;
         let Value::Object(mut own) = own else {
             return Err(located("the properties are an object"));
@@ -367,7 +377,9 @@ pub(super) fn frame(
 ) -> Result<(Frame, Vec<(String, Type)>), ArmError> {
     let template = &request.template;
     let sorted = parameters::sort_out(template, &request.parameters)?;
-    let frame = Frame::new(place, template, sorted.given, sorted.defaults)
+    let secure = sorted.types.iter().filter(|(_, kind)| kind.is_secure());
+    let secure: Vec<String> = secure.map(|(name, _)| name.clone()).collect();
+    let frame = Frame::new(place, template, sorted.given, sorted.defaults, secure)
         .map_err(|located| located.error(path))?;
     let evaluator = Evaluator {
         session,

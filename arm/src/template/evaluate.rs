@@ -61,6 +61,8 @@ pub struct Env<'a> {
     pub loops: Option<&'a Loop<'a>>,
     /// The variables of lambdas.
     pub bindings: Option<&'a Binding<'a>>,
+    /// Whether properties and elements that use a secure parameter are left out.
+    pub leaves_secrets: bool,
     depth: usize,
 }
 
@@ -83,6 +85,7 @@ impl<'a> Env<'a> {
             phase,
             loops: None,
             bindings: None,
+            leaves_secrets: false,
             depth: 0,
         }
     }
@@ -91,6 +94,15 @@ impl<'a> Env<'a> {
     #[must_use]
     pub fn with_loops(self, loops: Option<&'a Loop<'a>>) -> Self {
         Self { loops, ..self }
+    }
+
+    /// Returns the environment that leaves secrets out.
+    #[must_use]
+    pub fn without_secrets(self) -> Self {
+        Self {
+            leaves_secrets: true,
+            ..self
+        }
     }
 
     /// Returns the environment with a lambda's variables in it.
@@ -110,6 +122,7 @@ impl<'a> Env<'a> {
             phase,
             loops: None,
             bindings: None,
+            leaves_secrets: false,
             depth: self.deeper()?.depth,
         })
     }
@@ -141,23 +154,30 @@ impl Evaluator<'_> {
             Value::String(text) => self.string(text, env),
             Value::Array(items) => {
                 let env = env.deeper()?;
-                let one = |(at, item)| {
-                    self.value(item, env)
-                        .map_err(|located: Located| located.within(at))
-                };
-                Ok(Value::Array(
-                    items
-                        .iter()
-                        .enumerate()
-                        .map(one)
-                        .collect::<Result<_, _>>()?,
-                ))
+                let mut result = Vec::with_capacity(items.len());
+                for (at, item) in items.iter().enumerate() {
+                    let item = self.kept(item, env).map_err(|located| located.within(at))?;
+                    result.extend(item);
+                }
+                Ok(Value::Array(result))
             }
             Value::Object(fields) => Ok(Value::Object(self.object(fields, env)?)),
             Value::Null | Value::Bool(_) | Value::Number(_) => {
                 self.session.budget.take(0)?;
                 Ok(value.clone())
             }
+        }
+    }
+
+    /// Works out a property or an element; `None`: it is a secret to be left out.
+    fn kept(&self, value: &Value, env: Env<'_>) -> Result<Option<Value>, Located> {
+        match value {
+            Value::String(text) if env.leaves_secrets => {
+                let (value, is_secret) = self.session.watch(|| self.value(value, env));
+                let is_secret = is_secret && matches!(classify(text), Text::Expression(_));
+                value.map(|value| Some(value).filter(|_| !is_secret))
+            }
+            value => self.value(value, env).map(Some),
         }
     }
 
@@ -208,7 +228,9 @@ impl Evaluator<'_> {
                 }
                 continue;
             }
-            let value = self.value(value, env).map_err(under)?;
+            let Some(value) = self.kept(value, env).map_err(under)? else {
+                continue;
+            };
             match classify(name) {
                 Text::Literal(name) => {
                     self.session.budget.take(name.len())?;

@@ -7,7 +7,7 @@ use super::value::get;
 use crate::id::Scope;
 use serde_json::{Map, Value};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Where a template is deployed to.
@@ -31,6 +31,8 @@ pub struct Frame {
     parameters: Names,
     variables: Names,
     functions: Arc<Functions>,
+    /// The parameters that are secure.
+    secure: Arc<BTreeSet<String>>,
 }
 
 /// The functions that a template declares, by namespace and name in lower case.
@@ -47,8 +49,8 @@ enum Slot {
     Loop(Arc<Value>),
     /// It is being worked out.
     Busy,
-    /// Worked out.
-    Done(Arc<Value>),
+    /// Worked out; whether it is of a secure parameter.
+    Done(Arc<Value>, bool),
 }
 
 /// A function that a template declares.
@@ -70,7 +72,8 @@ pub enum Kind {
 }
 
 impl Frame {
-    /// Returns the frame of a template at a place: parameters that are given or have a default value.
+    /// Returns the frame of a template at a place: parameters that are given or have a default value,
+    /// and which of them are secure.
     ///
     /// # Errors
     ///
@@ -80,19 +83,27 @@ impl Frame {
         template: &Map<String, Value>,
         given: BTreeMap<String, Value>,
         defaults: BTreeMap<String, Value>,
+        secure: impl IntoIterator<Item = String>,
     ) -> Result<Self, Located> {
+        let secure: BTreeSet<String> = secure
+            .into_iter()
+            .map(|name| name.to_ascii_lowercase())
+            .collect();
         let mut parameters = BTreeMap::new();
         for (name, value) in defaults {
             parameters.insert(name.to_ascii_lowercase(), Slot::Raw(Arc::new(value)));
         }
         for (name, value) in given {
-            parameters.insert(name.to_ascii_lowercase(), Slot::Done(Arc::new(value)));
+            let key = name.to_ascii_lowercase();
+            let is_secret = secure.contains(&key);
+            parameters.insert(key, Slot::Done(Arc::new(value), is_secret));
         }
         Ok(Self {
             place,
             parameters: RefCell::new(parameters),
             variables: RefCell::new(variables(template)?),
             functions: Arc::new(functions(template)?),
+            secure: Arc::new(secure),
         })
     }
 
@@ -104,12 +115,13 @@ impl Frame {
             .parameters
             .iter()
             .map(|name| name.to_ascii_lowercase())
-            .zip(arguments.into_iter().map(Slot::Done));
+            .zip(arguments.into_iter().map(|value| Slot::Done(value, false)));
         Self {
             place: Arc::clone(&self.place),
             parameters: RefCell::new(parameters.collect()),
             variables: RefCell::default(),
             functions: Arc::clone(&self.functions),
+            secure: Arc::default(),
         }
     }
 
@@ -121,6 +133,7 @@ impl Frame {
             parameters: self.parameters.clone(),
             variables: self.variables.clone(),
             functions: Arc::clone(&self.functions),
+            secure: Arc::clone(&self.secure),
         }
     }
 
@@ -152,7 +165,12 @@ impl Frame {
         let slot = names.borrow().get(&key).cloned();
         let (raw, repeated) = match slot {
             None => return Err(kind.missing(name)),
-            Some(Slot::Done(value)) => return Ok(value),
+            Some(Slot::Done(value, is_secret)) => {
+                if is_secret {
+                    evaluator.session.uses_secret();
+                }
+                return Ok(value);
+            }
             Some(Slot::Busy) => return Err(Problem::Circular(kind.word(), name.to_owned())),
             Some(Slot::Raw(raw)) => (raw, false),
             Some(Slot::Loop(raw)) => (raw, true),
@@ -162,16 +180,19 @@ impl Frame {
             Kind::Parameter => Phase::Parameters,
             Kind::Variable => Phase::Variables,
         })?;
-        let value = match repeated {
+        let (value, mut is_secret) = evaluator.session.watch(|| match repeated {
             true => evaluator.repeat(&raw, name, env),
             false => evaluator.value(&raw, env),
-        };
+        });
+        if kind == Kind::Parameter && self.secure.contains(&key) {
+            is_secret = true;
+            evaluator.session.uses_secret();
+        }
         match value {
             Ok(value) => {
                 let value = Arc::new(value);
-                names
-                    .borrow_mut()
-                    .insert(key, Slot::Done(Arc::clone(&value)));
+                let slot = Slot::Done(Arc::clone(&value), is_secret);
+                names.borrow_mut().insert(key, slot);
                 Ok(value)
             }
             Err(located) => {

@@ -29,6 +29,8 @@ pub struct Session {
     expressions: RefCell<HashMap<String, Arc<Expression>>>,
     numbers: Cell<u64>,
     secrets: RefCell<Vec<String>>,
+    /// Whether what is worked out has used a secure parameter.
+    is_secret: Cell<bool>,
 }
 
 impl Session {
@@ -51,6 +53,7 @@ impl Session {
             expressions: RefCell::default(),
             numbers: Cell::new(0),
             secrets: RefCell::default(),
+            is_secret: Cell::new(false),
         }
     }
 
@@ -82,6 +85,20 @@ impl Session {
         let name = self.number().to_be_bytes();
         let bytes = Uuid::new_v5(&Uuid::from_u128(self.entropy), &name).into_bytes();
         uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
+
+    /// Works something out and tells whether it used a secure parameter.
+    pub fn watch<R>(&self, then: impl FnOnce() -> R) -> (R, bool) {
+        let outer = self.is_secret.replace(false);
+        let result = then();
+        let is_secret = self.is_secret.get();
+        self.is_secret.set(outer || is_secret);
+        (result, is_secret)
+    }
+
+    /// Notes that a secure parameter was used.
+    pub fn uses_secret(&self) {
+        self.is_secret.set(true);
     }
 
     /// Notes the texts in the value of a secure parameter. Short ones tell nothing, and would be found

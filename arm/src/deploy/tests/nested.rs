@@ -380,3 +380,43 @@ fn complete_mode_deletes_the_rest() {
     assert_eq!(left.len(), 2, "the resource and the record: {left:?}");
     memory.get("A.B/c/stays/d/child");
 }
+
+#[test]
+fn secrets_are_not_kept() {
+    let mut memory = Memory::new();
+    let template = json!({
+        "parameters": { "Secret": { "type": "secureString" }, "deep": { "type": "secureObject", "defaultValue": { "word": "deep-word" } } },
+        "variables": { "all": { "password": "[parameters('secret')]" }, "plain": "plain" },
+        "functions": [{ "namespace": "own", "members": { "same": {
+            "parameters": [{ "name": "x", "type": "string" }], "output": { "type": "string", "value": "[parameters('x')]" } } } }],
+        "resources": [
+            plain("a", json!({
+                "plain": "[variables('plain')]",
+                "password": "[parameters('secret')]",
+                "inside": ["[concat('x', parameters('SECRET'))]", "[variables('plain')]"],
+                "object": "[variables('all')]",
+                "deep": "[parameters('deep').word]",
+                "called": "[own.same(parameters('secret'))]",
+                "lambda": "[map(createArray(1), lambda('x', parameters('secret')))]",
+                "after": "[variables('plain')]",
+            })),
+            deployment_of("sub", json!({ "expressionEvaluationOptions": { "scope": "inner" }, "parameters": { "p": { "value": "[parameters('secret')]" } } }), json!({
+                "parameters": { "p": { "type": "secureString" } },
+                "resources": [plain("n", json!({ "p": "[parameters('p')]", "length": "[length(parameters('p'))]", "x": 1 }))],
+            })),
+        ],
+    });
+    let given = json!({ "secret": { "value": "s3cret-word" } });
+    memory.deploy_with(template, given).unwrap();
+    let shown = &memory.get("A.B/c/a")["properties"];
+    assert_eq!(
+        *shown,
+        json!({ "plain": "plain", "inside": ["plain"], "after": "plain", "provisioningState": "Succeeded" })
+    );
+    assert_eq!(memory.get("A.B/c/n")["properties"]["x"], 1);
+    let all = format!("{:?}", memory.kept);
+    assert!(
+        !all.contains("s3cret-word") && !all.contains("deep-word"),
+        "{all}"
+    );
+}

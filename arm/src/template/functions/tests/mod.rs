@@ -40,7 +40,7 @@ fn evaluate_in(text: &str, phase: Phase, template: &Value) -> Result<Value, Prob
         ("big".to_owned(), json!("x".repeat(1_000_000))),
     ]);
     let template = template.as_object().unwrap();
-    let frame = Frame::new(Arc::new(place), template, given, BTreeMap::new()).unwrap();
+    let frame = Frame::new(Arc::new(place), template, given, BTreeMap::new(), []).unwrap();
     let evaluator = Evaluator {
         session: &session,
         frame: &frame,
