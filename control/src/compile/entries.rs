@@ -157,6 +157,19 @@ impl Entry<'_> {
         }
     }
 
+    /// Returns the type of the next hop as Azure's answers name it, in a subnet of `vnet`.
+    pub(crate) fn next_hop_type(&self, vnet: &VirtualNetwork) -> &'static str {
+        match self.hop {
+            Hop::VnetLocal => "VnetLocal",
+            Hop::Peering(peer) if peer.vnet.location == vnet.location => "VNetPeering",
+            Hop::Peering(_) => "VNetGlobalPeering",
+            Hop::Gateway => "VirtualNetworkGateway",
+            Hop::Internet => "Internet",
+            Hop::Appliance(_) => "VirtualAppliance",
+            Hop::None => "None",
+        }
+    }
+
     /// Returns whether it is a route of the platform into a virtual network.
     fn is_inside(&self) -> bool {
         self.origin == Origin::Default && matches!(self.hop, Hop::VnetLocal | Hop::Peering(_))

@@ -3,10 +3,12 @@
 //! The answers are computed from the model and the catalogue, by the same functions that compile
 //! the policy, so that what is shown is what decides.
 
+mod next_hop;
 mod routes;
 #[cfg(test)]
 mod tests;
 
+pub use next_hop::{NextHop, next_hop};
 pub use routes::{EffectiveRoute, EffectiveRoutes, effective_routes};
 
 use crate::catalog::Catalog;

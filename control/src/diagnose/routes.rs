@@ -154,15 +154,6 @@ fn split(
 }
 
 fn entry_row(entry: &Entry<'_>, vnet: &VirtualNetwork) -> EffectiveRoute {
-    let next_hop = match entry.hop {
-        Hop::VnetLocal => "VnetLocal",
-        Hop::Peering(peer) if peer.vnet.location == vnet.location => "VNetPeering",
-        Hop::Peering(_) => "VNetGlobalPeering",
-        Hop::Gateway => "VirtualNetworkGateway",
-        Hop::Internet => "Internet",
-        Hop::Appliance(_) => "VirtualAppliance",
-        Hop::None => "None",
-    };
     let source = match entry.origin {
         Origin::Default => "Default",
         Origin::Gateway => "VirtualNetworkGateway",
@@ -181,7 +172,7 @@ fn entry_row(entry: &Entry<'_>, vnet: &VirtualNetwork) -> EffectiveRoute {
         source: source.to_owned(),
         next_hop_ip_address: appliance.into_iter().collect(),
         destination_service_tags: tag.into_iter().collect(),
-        ..row(entry.prefixes.clone(), next_hop)
+        ..row(entry.prefixes.clone(), entry.next_hop_type(vnet))
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod access_log;
 mod callers;
+mod check;
 pub mod front_view;
 mod fronts;
 mod host;
@@ -292,14 +293,7 @@ impl<H: Host> Fabric<H> {
         if changes.is_empty() && is_whole && !is_first && !is_forced {
             return Ok(Applied::Unchanged);
         }
-        let (old, new) = (self.model.settings.max_flows, model.settings.max_flows);
-        if old != new {
-            return Err(FabricError::NeedsRestart {
-                key: "settings.maxFlows",
-                old,
-                new,
-            });
-        }
+        self.check_size(&model)?;
         let mut numbers = self.numbers.clone();
         let learned = self.still_learned(&model, &stranded);
         let compiled = self.compile(&model, &learned, &stranded, &mut numbers)?;

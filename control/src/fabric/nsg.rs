@@ -260,7 +260,7 @@ impl Place<'_> {
 }
 
 /// Returns the groups that act on a NIC: the subnet's, then the NIC's own.
-pub(super) fn effective(
+pub(crate) fn effective(
     model: &Model,
     learned: &Learned,
     catalog: &Catalog,

@@ -8,7 +8,7 @@ use super::view::{
     DropView, EndpointView, FlowRow, FlowRules, FlowStatsView, FlowsView, PoolStatsView,
     PortStatsView, PortView, StatsView, StatusView, SubnetView, TrafficView,
 };
-use super::{Fabric, LinuxHost};
+use super::{Fabric, Host, LinuxHost};
 use crate::compile::{Names, PortSpec};
 use crate::model::{NetworkInterface, Subnet, VirtualNetwork, direction_name};
 use postern_dataplane::engine::{Engine, FlowView, RouteKind, SourceKind};
@@ -157,7 +157,9 @@ impl Fabric<LinuxHost> {
             truncated: flows.len() > limit,
         })
     }
+}
 
+impl<H: Host> Fabric<H> {
     /// Returns the endpoints that are on.
     #[must_use]
     pub fn endpoints(&self) -> Vec<EndpointView> {

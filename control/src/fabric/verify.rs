@@ -1,6 +1,6 @@
 //! Whether the security groups of a NIC let a packet pass: Azure's "IP flow verify".
 
-use super::{Fabric, LinuxHost, ReadError};
+use super::{Fabric, Host, ReadError};
 use clap::ValueEnum;
 use postern_dataplane::policy::{Access, Decision, Direction, Tuple};
 use serde::{Deserialize, Serialize};
@@ -80,7 +80,7 @@ impl FlowTuple {
     }
 }
 
-impl Fabric<LinuxHost> {
+impl<H: Host> Fabric<H> {
     /// Returns what the groups of a NIC say of a packet, by the running policy.
     ///
     /// # Errors

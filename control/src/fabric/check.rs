@@ -1,0 +1,39 @@
+//! Whether a model could be brought into force, without doing it.
+
+use super::plan::Plan;
+use super::{Fabric, FabricError, Host, namespaces};
+use crate::model::{Model, NamespaceRef};
+
+impl<H: Host> Fabric<H> {
+    /// Checks as far as can be told beforehand whether a model can be brought into force; changes
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fabric::apply`], but for what only attaching tells.
+    pub fn check(&self, model: &Model) -> Result<(), FabricError> {
+        self.check_size(model)?;
+        let learned = self.still_learned(model, &[]);
+        let mut numbers = self.numbers.clone();
+        let compiled = self.compile(model, &learned, &[], &mut numbers)?;
+        let plan = Plan::new(&self.attached(), &compiled.ports);
+        let is_coming = |namespace: &NamespaceRef| {
+            let mut coming = plan.attach.iter().chain(&plan.replace);
+            coming.any(|spec| spec.namespace == *namespace)
+        };
+        Ok(namespaces::check_new(model, is_coming, &self.host)?)
+    }
+
+    /// Refuses another size of the flow table.
+    pub(super) fn check_size(&self, model: &Model) -> Result<(), FabricError> {
+        let (old, new) = (self.model.settings.max_flows, model.settings.max_flows);
+        if old == new {
+            return Ok(());
+        }
+        Err(FabricError::NeedsRestart {
+            key: "settings.maxFlows",
+            old,
+            new,
+        })
+    }
+}
