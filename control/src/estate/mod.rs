@@ -5,13 +5,51 @@
 //! the loader of `config` makes the model of that: it is the single judge of what can be. For every
 //! file that it accepts, loading the lowered documents of the raised file gives the same model.
 
+mod action;
 mod dialect;
 mod json;
 mod kinds;
+mod knowledge;
 mod lower;
+mod place;
+mod preview;
 mod raise;
+mod refusal;
+mod regional;
 #[cfg(test)]
 mod tests;
 
+pub use action::action;
+pub use knowledge::settings;
 pub use lower::{lower, without_effect};
+pub use preview::preview;
 pub use raise::{Raised, raise};
+pub use regional::{locations, regional};
+
+use crate::catalog::Catalog;
+use crate::config;
+use crate::fabric::FabricError;
+use crate::model::Model;
+use place::Places;
+use postern_arm::error::ArmError;
+use postern_arm::estate::Estate;
+
+/// Returns the model that an estate amounts to.
+///
+/// # Errors
+///
+/// Everything in it that cannot be, each with the resource that it is about.
+pub fn load(estate: &Estate, catalog: &Catalog) -> Result<Model, ArmError> {
+    let table = lower(estate);
+    config::parse_table(&table, catalog).map_err(|errors| {
+        let places = Places::new(estate, &table);
+        refusal::of_config(&places, &errors)
+    })
+}
+
+/// Returns why the fabric did not take the model of an estate, with the resources that it is about.
+#[must_use]
+pub fn explain(estate: &Estate, error: &FabricError) -> ArmError {
+    let table = lower(estate);
+    refusal::of_fabric(&Places::new(estate, &table), error)
+}

@@ -14,7 +14,7 @@ use super::kinds;
 use postern_arm::document::Document;
 use postern_arm::estate::Estate;
 use postern_arm::id::ResourceId;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use toml::{Table, Value};
 
@@ -24,16 +24,12 @@ const REFERRED: [&str; 2] = [kinds::PUBLIC_IP, kinds::PUBLIC_IP_PREFIX];
 /// Returns the configuration that an estate amounts to; resources are in the order of their aliases.
 #[must_use]
 pub fn lower(estate: &Estate) -> Table {
-    let mut lowerer = Lowerer::new(estate);
+    let lowerer = Lowerer::new(estate);
     let mut table = json::table_from(estate.host());
     for kind in &kinds::DECLARED {
         let mut sections = Vec::new();
         for (id, document) in lowerer.of(kind.arm) {
             sections.extend(lowerer.section(kind.key, id, document));
-        }
-        // Groups that stand inside of subnets are found on the way.
-        if kind.key == kinds::NSG.key {
-            sections.append(&mut lowerer.inline_nsgs);
         }
         put_list(&mut table, kind.key, sections);
     }
@@ -67,9 +63,6 @@ struct Lowerer<'e> {
     estate: &'e Estate,
     /// Documents by their type in lower case, in the order of their aliases.
     by_kind: HashMap<String, Vec<Keyed<'e>>>,
-    /// Groups that subnets have inline, and the names that are taken.
-    inline_nsgs: Vec<Value>,
-    nsg_names: HashSet<String>,
 }
 
 impl<'e> Lowerer<'e> {
@@ -82,15 +75,7 @@ impl<'e> Lowerer<'e> {
         for documents in by_kind.values_mut() {
             documents.sort_by_cached_key(|(_, document)| document.alias.to_ascii_lowercase());
         }
-        let nsgs = by_kind.get(&kinds::NSG.arm.to_ascii_lowercase());
-        let nsgs = nsgs.map(Vec::as_slice).unwrap_or_default();
-        let nsg_names = nsgs.iter().map(|(_, nsg)| nsg.alias.to_ascii_lowercase());
-        Self {
-            estate,
-            nsg_names: nsg_names.collect(),
-            by_kind,
-            inline_nsgs: Vec::new(),
-        }
+        Self { estate, by_kind }
     }
 
     fn of(&self, arm: &str) -> Vec<Keyed<'e>> {
@@ -113,11 +98,11 @@ impl<'e> Lowerer<'e> {
     }
 
     /// Returns the table of a resource, if there is one to make.
-    fn section(&mut self, key: &str, id: &str, document: &Document) -> Option<Value> {
+    fn section(&self, key: &str, id: &str, document: &Document) -> Option<Value> {
         let section = match key {
             _ if key == kinds::VNET.key => self.vnet(id, document),
             _ if key == kinds::NIC.key => self.nic(id, document)?,
-            _ if key == kinds::NAT_GATEWAY.key => self.nat_gateway(document)?,
+            _ if key == kinds::NAT_GATEWAY.key => self.nat_gateway(id, document)?,
             _ if key == kinds::NSG.key => self.nsg(document),
             _ if key == kinds::ROUTE_TABLE.key => self.route_table(document),
             _ if key == kinds::POLICY.key => self.policy(id, document),

@@ -3,13 +3,18 @@
 use super::{Lowerer, copy, file, named, place, put_list, put_text};
 use crate::estate::json::{self, Object};
 use crate::estate::kinds;
+use crate::estate::raise::FOLLOWS_TIMER;
 use ipnet::{Ipv4Net, Ipv6Net};
 use postern_arm::document::Document;
 use std::net::Ipv4Addr;
 use toml::{Table, Value};
 
+const IDLE_TIMEOUT: &str = "idleTimeoutInMinutes";
+/// What ARM fills in for a gateway that does not say how long a connection may be idle.
+const DEFAULT_MINUTES: i64 = 4;
+
 impl Lowerer<'_> {
-    pub(super) fn vnet(&mut self, id: &str, document: &Document) -> Table {
+    pub(super) fn vnet(&self, id: &str, document: &Document) -> Table {
         let properties = json::properties(&document.body);
         let mut section = named(&document.alias);
         place(document, &mut section);
@@ -23,7 +28,7 @@ impl Lowerer<'_> {
         copy(properties, &["flowTimeoutInMinutes"], &mut section);
         let subnets = json::objects(properties, "subnets");
         let subnets: Vec<_> = subnets
-            .map(|subnet| Value::Table(self.subnet(&document.alias, subnet)))
+            .map(|subnet| Value::Table(self.subnet(subnet)))
             .collect();
         put_list(&mut section, "subnet", subnets);
         let peerings = json::objects(properties, "virtualNetworkPeerings");
@@ -36,7 +41,7 @@ impl Lowerer<'_> {
         section
     }
 
-    fn subnet(&mut self, vnet: &str, subnet: &Object) -> Table {
+    fn subnet(&self, subnet: &Object) -> Table {
         let properties = json::properties(subnet);
         let name = json::text(subnet, "name").unwrap_or_default();
         let mut section = named(name);
@@ -54,7 +59,7 @@ impl Lowerer<'_> {
         put_list(&mut section, "serviceEndpoints", strings(endpoints));
         self.refer_all(properties, "serviceEndpointPolicies", &mut section);
         self.refer(properties, kinds::ROUTE_TABLE.key, &mut section);
-        self.subnet_nsg(vnet, name, properties, &mut section);
+        self.refer(properties, kinds::NSG.key, &mut section);
         // A gateway without an address has no effect.
         let gateway = json::reference(properties, kinds::NAT_GATEWAY.key);
         let is_idle = |id: &str| {
@@ -84,7 +89,7 @@ impl Lowerer<'_> {
     }
 
     /// Returns the table of a NAT gateway; nothing while it has no address.
-    pub(super) fn nat_gateway(&self, document: &Document) -> Option<Table> {
+    pub(super) fn nat_gateway(&self, id: &str, document: &Document) -> Option<Table> {
         let addresses = self.gateway_addresses(document);
         if addresses.is_empty() {
             return None;
@@ -92,7 +97,12 @@ impl Lowerer<'_> {
         let mut section = named(&document.alias);
         put_list(&mut section, "publicIPAddresses", strings(addresses));
         let properties = json::properties(&document.body);
-        copy(properties, &["idleTimeoutInMinutes"], &mut section);
+        copy(properties, &[IDLE_TIMEOUT], &mut section);
+        let minutes = section.get(IDLE_TIMEOUT).and_then(Value::as_integer);
+        let is_default = minutes == Some(DEFAULT_MINUTES);
+        if is_default && self.bindings(id, document).contains_key(FOLLOWS_TIMER) {
+            section.remove(IDLE_TIMEOUT);
+        }
         Some(section)
     }
 

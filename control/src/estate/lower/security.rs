@@ -2,9 +2,7 @@
 
 use super::{Lowerer, copy, named, place, put_list, put_text};
 use crate::estate::json::{self, Object};
-use crate::estate::kinds;
 use postern_arm::document::Document;
-use std::collections::HashSet;
 use toml::{Table, Value};
 
 /// The sides of a rule: the keys of one value, of several, and of groups.
@@ -25,19 +23,10 @@ const PORTS: [[&str; 2]; 2] = [
     ["destinationPortRange", "destinationPortRanges"],
 ];
 
-/// The most letters of a name that say where a group is; a name has 80.
-const LONGEST_PLACE: usize = 70;
-
-/// The first priority that a rule can have.
-const FIRST_PRIORITY: i64 = 100;
-
 impl Lowerer<'_> {
     pub(super) fn nsg(&self, document: &Document) -> Table {
-        self.nsg_named(&document.alias, json::properties(&document.body))
-    }
-
-    fn nsg_named(&self, name: &str, properties: &Object) -> Table {
-        let mut section = named(name);
+        let properties = json::properties(&document.body);
+        let mut section = named(&document.alias);
         let rules: Vec<&Object> = json::objects(properties, "securityRules").collect();
         let rules = rules.iter().map(|rule| self.rule(rule)).collect();
         put_list(&mut section, "securityRule", complete(rules));
@@ -65,37 +54,6 @@ impl Lowerer<'_> {
             any(one, &mut section);
         }
         section
-    }
-
-    /// Says the group of a subnet. Templates in the wild have it inside of the subnet, where there
-    /// is no resource of its own: it gets a name that no other group has.
-    pub(super) fn subnet_nsg(
-        &mut self,
-        vnet: &str,
-        subnet: &str,
-        properties: &Object,
-        into: &mut Table,
-    ) {
-        let key = kinds::NSG.key;
-        self.refer(properties, key, into);
-        let inline = json::object(properties, key).and_then(|nsg| json::object(nsg, "properties"));
-        let Some(inline) = inline.filter(|_| !into.contains_key(key)) else {
-            return;
-        };
-        let mut wanted = format!("{vnet}-{subnet}");
-        wanted.truncate(LONGEST_PLACE);
-        let wanted = format!("{wanted}-nsg");
-        let mut name = wanted.clone();
-        for at in 2.. {
-            if self.nsg_names.insert(name.to_ascii_lowercase()) {
-                break;
-            }
-            name = format!("{wanted}{at}");
-        }
-        let mut section = self.nsg_named(&name, inline);
-        fill(&mut section);
-        self.inline_nsgs.push(Value::Table(section));
-        put_text(into, key, name);
     }
 
     pub(super) fn route_table(&self, document: &Document) -> Table {
@@ -151,42 +109,4 @@ fn complete(mut rules: Vec<Table>) -> Vec<Value> {
         any("protocol", rule);
     }
     rules.into_iter().map(Value::Table).collect()
-}
-
-/// Gives the rules of a group inside of a subnet what they lack: they may have nothing but a
-/// direction and an access.
-fn fill(section: &mut Table) {
-    let rules = section
-        .get_mut("securityRule")
-        .and_then(Value::as_array_mut);
-    let Some(rules) = rules else { return };
-    let number = |rule: &Value| rule.get("priority").and_then(Value::as_integer);
-    let mut taken: HashSet<i64> = rules.iter().filter_map(number).collect();
-    let mut next = FIRST_PRIORITY;
-    for (at, rule) in rules.iter_mut().filter_map(Value::as_table_mut).enumerate() {
-        let name = format!("rule{}", at.saturating_add(1));
-        let mut lacking = |key: &str, value: Value| {
-            rule.entry(key.to_owned()).or_insert(value);
-        };
-        lacking("name", Value::String(name));
-        while taken.contains(&next) {
-            next = next.saturating_add(1);
-        }
-        lacking("priority", Value::Integer(next));
-        taken.insert(next);
-        lacking("protocol", Value::String("*".to_owned()));
-        for [one, many, groups] in PEERS {
-            let is_there = [one, many, groups]
-                .iter()
-                .any(|key| rule.contains_key(*key));
-            if !is_there {
-                put_text(rule, one, "*");
-            }
-        }
-        for [one, many] in PORTS {
-            if !rule.contains_key(one) && !rule.contains_key(many) {
-                put_text(rule, one, "*");
-            }
-        }
-    }
 }

@@ -94,7 +94,8 @@ impl Lowerer<'_> {
     }
 
     /// Says the rule set of a namespace. Before there were rule sets, each rule was a child: where there
-    /// are such, whoever none of them names is denied.
+    /// are such, whoever none of them names is denied. From memory: such a rule for addresses could
+    /// reject them too, which no rule set can; it is left out, so that they are denied with the rest.
     fn rule_set(&self, properties: &Object, into: &mut Table) {
         let sets: Vec<&Object> = json::objects(properties, "networkRuleSets").collect();
         let is_default = |set: &&&Object| {
@@ -122,16 +123,28 @@ impl Lowerer<'_> {
             let ip_rules = ip_rules.map(|rule| part(rule, &["ipMask", "action"]));
             put_list(&mut section, "ipRules", ip_rules.collect());
         }
+        let old_ip: Vec<_> = json::objects(properties, "ipFilterRules")
+            .map(json::properties)
+            .filter(|rule| json::text(rule, "action") != Some("Reject"))
+            .map(|rule| part(rule, &["ipMask"]))
+            .collect();
         let old: Vec<_> = json::objects(properties, VNET_RULES)
             .map(json::properties)
             .map(|rule| self.subnet_rule(rule, &["virtualNetworkSubnetId"], "id", &[]))
             .map(|subnet| Value::Table(Table::from_iter([("subnet".to_owned(), subnet)])))
             .collect();
-        if !old.is_empty() && !section.contains_key("defaultAction") {
+        let is_old = !old.is_empty() || !old_ip.is_empty();
+        if is_old && !section.contains_key("defaultAction") {
             put_text(&mut section, "defaultAction", "Deny");
         }
         rules.extend(old);
-        if set.is_some() || !rules.is_empty() {
+        if !old_ip.is_empty() {
+            let list = section.entry("ipRules").or_insert(Value::Array(Vec::new()));
+            list.as_array_mut()
+                .into_iter()
+                .for_each(|list| list.extend(old_ip.clone()));
+        }
+        if set.is_some() || is_old {
             put_list(&mut section, VNET_RULES, rules);
             into.insert("networkRuleSets".to_owned(), Value::Table(section));
         }

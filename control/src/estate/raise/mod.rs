@@ -8,6 +8,8 @@ mod network;
 mod security;
 mod service;
 
+pub(super) use network::FOLLOWS_TIMER;
+
 use super::json::{self, Object};
 use super::kinds::{self, Kind};
 use crate::model;

@@ -10,6 +10,10 @@ use toml::Table;
 /// What ARM has no property for.
 const NIC_BINDINGS: &[&str] = &["namespace", "device", "mtu", "offload"];
 
+/// The binding of a NAT gateway whose idle timeout is the timer of the host: ARM has a default of its
+/// own.
+pub(in crate::estate) const FOLLOWS_TIMER: &str = "followsTimer";
+
 impl Raiser<'_> {
     /// Raises a virtual network with its subnets and its sides of peerings.
     pub(super) fn vnet(&mut self, section: &Table) {
@@ -80,6 +84,10 @@ impl Raiser<'_> {
         let mut properties = Object::new();
         properties.insert("publicIpAddresses".to_owned(), addresses.into());
         copy(section, &["idleTimeoutInMinutes"], &mut properties);
+        if !section.contains_key("idleTimeoutInMinutes") {
+            let bound = Object::from_iter([(FOLLOWS_TIMER.to_owned(), true.into())]);
+            self.out.bindings.push((id.clone(), bound));
+        }
         self.add_with(id, section, properties, standard());
     }
 

@@ -3,36 +3,32 @@
 use super::*;
 use crate::compile::{PortNumbers, compile};
 use crate::model::{NamespaceRef, Peer, Ports, RuleCallers, RuleProtocol};
-use postern_arm::estate::Parts;
 use postern_dataplane::policy::{Access, Epoch};
 use serde_json::json;
 
 const NET: &str = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network";
 
-fn id(rest: &str) -> String {
+pub(super) fn id(rest: &str) -> String {
     format!("{NET}/{rest}")
 }
 
-/// Makes an estate of documents, with what the file says of the host.
-fn of(host: Value, documents: &[(&str, Value)]) -> Estate {
-    let mut estate = Estate::default();
-    for (id, body) in documents {
+/// Puts documents as requests do, with what the file says of the host.
+pub(super) fn of(host: Value, documents: &[(&str, Value)]) -> Estate {
+    let documents = documents.iter().map(|(id, body)| {
         let id = if id.starts_with('/') {
             (*id).to_owned()
         } else {
             format!("/subscriptions/s/resourceGroups/rg/providers/{id}")
         };
-        let body = body.as_object().unwrap().clone();
-        put(&mut estate, id.parse().unwrap(), body);
-    }
-    let parts = Parts {
-        host: host.as_object().unwrap().clone(),
-        ..estate.to_parts()
-    };
-    Estate::from_parts(parts)
+        (id.parse().unwrap(), body.as_object().unwrap().clone())
+    });
+    let host = host.as_object().unwrap().clone();
+    let mut stage = staged(host, documents.collect(), Origin::Api);
+    stage.check().unwrap_or_else(|error| panic!("{error:?}"));
+    stage.into_estate()
 }
 
-fn host() -> Value {
+pub(super) fn host() -> Value {
     json!({ "location": "koreacentral", "subscription": "s", "resourceGroup": "rg" })
 }
 
@@ -52,7 +48,7 @@ fn vnet(subnet: Value) -> Value {
 
 /// The resources of the quickstart "two subnets, one with a storage endpoint", as its template makes
 /// them.
-fn quickstart() -> Vec<(&'static str, Value)> {
+pub(super) fn quickstart() -> Vec<(&'static str, Value)> {
     let nic = |at: usize| {
         json!({ "location": "koreacentral", "properties": { "ipConfigurations": [{
             "name": "ipconfig1",
@@ -281,7 +277,7 @@ fn what_is_spelled_otherwise_means_the_same() {
                         "sourceApplicationSecurityGroups": [],
                     }},
                     { "name": "q", "properties": {
-                        "priority": 101, "direction": "Inbound", "access": "Deny", "protocol": "Any",
+                        "priority": 101, "direction": "Inbound", "access": "Deny", "protocol": "*",
                         "sourceApplicationSecurityGroups": [{ "id": id("applicationSecurityGroups/g") }],
                         "sourcePortRange": "any", "destinationAddressPrefix": "*",
                         "destinationPortRange": "*",
@@ -378,7 +374,7 @@ fn tags_come_before_bindings_and_bindings_before_patterns() {
         { "name": "*", "namespace": "by-pattern", "device": "dev0", "mtu": 1300 },
     ]);
     let nic = |tags: Value| {
-        json!({ "tags": tags, "properties": { "ipConfigurations": [{ "properties": {
+        json!({ "tags": tags, "properties": { "ipConfigurations": [{ "name": "c", "properties": {
             "privateIPAddress": "10.0.1.5",
             "subnet": { "id": id("virtualNetworks/v/subnets/a") },
         }}]}})
@@ -397,12 +393,10 @@ fn tags_come_before_bindings_and_bindings_before_patterns() {
         ],
     );
     let bound = json!({ "namespace": "by-binding", "device": "dev1" });
-    let key = id("networkInterfaces/n").to_ascii_lowercase();
-    let mut parts = estate.to_parts();
-    parts
-        .bindings
-        .push((key, bound.as_object().unwrap().clone()));
-    let estate = Estate::from_parts(parts);
+    let mut stage = Stage::new(&estate, &settings(estate.host(), &CATALOG, 1));
+    let bound_to = id("networkInterfaces/n").parse().unwrap();
+    stage.bind(&bound_to, bound.as_object().cloned());
+    let estate = stage.into_estate();
     let model = model(&estate);
     let device = &model.nics[0].device;
     let found = (
@@ -445,7 +439,7 @@ fn a_nat_gateway_has_single_addresses_and_ranges() {
                 ),
                 (
                     "Microsoft.Network/publicIPPrefixes/x",
-                    json!({ "properties": { "ipPrefix": "20.90.1.0/30" } }),
+                    json!({ "properties": { "ipPrefix": "20.90.1.0/30", "prefixLength": 30 } }),
                 ),
                 (
                     "Microsoft.Network/natGateways/n",
@@ -520,15 +514,23 @@ fn one_name_in_two_groups_is_two_resources() {
     let mut far = vnet(subnet);
     far["properties"]["addressSpace"]["addressPrefixes"] = json!(["10.1.0.0/16"]);
     far["properties"]["subnets"][0]["properties"]["addressPrefix"] = json!("10.1.1.0/24");
+    let mut third = vnet(json!({ "addressPrefix": "10.2.1.0/24" }));
+    third["properties"]["addressSpace"]["addressPrefixes"] = json!(["10.2.0.0/16"]);
     let estate = of(
         host(),
         &[
             ("Microsoft.Network/virtualNetworks/v", near),
             (other, far),
+            ("Microsoft.Network/virtualNetworks/x", third),
             ("Microsoft.Storage/storageAccounts/acc", account),
         ],
     );
-    let model = model(&estate);
+    // A network that goes leaves the other side of its peering behind.
+    let mut stage = Stage::new(&estate, &settings(estate.host(), &CATALOG, 1));
+    let gone = id("virtualNetworks/x").parse().unwrap();
+    assert!(stage.delete(&gone, &Conditions::none()).unwrap());
+    stage.check().unwrap();
+    let model = model(&stage.into_estate());
     let names: Vec<_> = model.vnets.iter().map(|vnet| vnet.name.as_str()).collect();
     assert_eq!(names, ["v", "v.other"]);
     assert_eq!(model.vnets[0].peerings[0].remote, "v.other");

@@ -46,3 +46,25 @@ fn the_samples_come_back_as_they_were() {
     }
     assert!(count >= 2, "{count} samples");
 }
+
+#[test]
+fn random_files_come_back_as_they_were() {
+    const CASES: u64 = 400;
+    let (mut accepted, mut nics, mut rules) = (0, 0, 0);
+    for seed in 0..CASES {
+        let table = generate::table(seed);
+        // Some choices do not go together, such as groups whose members are in several networks.
+        let Ok(model) = config::parse_table(&table, &CATALOG) else {
+            continue;
+        };
+        assert_law(&table);
+        accepted += 1;
+        nics += model.nics.len();
+        let services = model.services.iter();
+        rules += services
+            .map(|service| service.resource.rules.rules.len())
+            .sum::<usize>();
+    }
+    assert!(accepted > CASES * 3 / 4, "{accepted} of {CASES}");
+    assert!(nics > 100 && rules > 100, "{nics} NICs, {rules} rules");
+}

@@ -1,59 +1,54 @@
 //! The law of the bridge, and what ARM says that the configuration does not.
 
 mod arm;
+mod errors;
+mod generate;
 mod law;
+mod running;
 
 use super::*;
 use crate::catalog::Catalog;
 use crate::config;
 use crate::model::Model;
-use postern_arm::document::{Document, Origin};
-use postern_arm::estate::Estate;
-use postern_arm::id::ResourceId;
-use serde_json::Value;
-use std::collections::HashSet;
-use std::sync::LazyLock;
+use postern_arm::document::Origin;
+use postern_arm::estate::{Conditions, Estate, Stage};
+use postern_arm::id::{ResourceId, Scope};
+use serde_json::{Map, Value, json};
+use std::sync::{Arc, LazyLock};
 use toml::Table;
 
-pub(super) static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::bundled().unwrap());
+pub(super) static CATALOG: LazyLock<Arc<Catalog>> =
+    LazyLock::new(|| Arc::new(Catalog::bundled().unwrap()));
 
-/// Puts documents into an estate as the estate itself would, without its checks.
+/// Puts what a file declares into an estate.
 pub(super) fn estate(raised: Raised) -> Estate {
-    let mut estate = Estate::default();
-    for (id, body) in raised.documents {
-        put(&mut estate, id, body);
+    let mut stage = staged(raised.host, raised.documents, Origin::File);
+    for (id, bound) in raised.bindings {
+        stage.bind(&id, Some(bound));
     }
-    let mut parts = estate.to_parts();
-    let bindings = raised.bindings.into_iter();
-    parts.bindings = bindings.map(|(id, bound)| (id.key(), bound)).collect();
-    parts.host = raised.host;
-    Estate::from_parts(parts)
+    stage.into_estate()
 }
 
-/// Puts a document; its alias is its name, or that with its group if the name is taken.
-pub(super) fn put(estate: &mut Estate, id: ResourceId, body: serde_json::Map<String, Value>) {
-    let same_kind = estate.documents().filter(|it| it.id.is(&id.kind()));
-    let taken: HashSet<String> = same_kind.map(|it| it.alias.to_ascii_lowercase()).collect();
-    let name = id.name().to_owned();
-    let alias = if taken.contains(&name.to_ascii_lowercase()) {
-        format!("{name}.{}", id.scope.group().unwrap())
-    } else {
-        name
-    };
-    assert_eq!(estate.document(&id), None, "an ID twice");
-    let mut parts = estate.to_parts();
-    parts.version += 1;
-    let document = Document {
-        alias,
-        origin: Origin::Api,
-        created: parts.version,
-        created_at: 0,
-        version: parts.version,
-        body,
-        id,
-    };
-    parts.documents.push(document);
-    *estate = Estate::from_parts(parts);
+/// Puts documents into an estate, with their groups; whether what they name is there is not checked.
+pub(super) fn staged(
+    host: Map<String, Value>,
+    documents: Vec<(ResourceId, Map<String, Value>)>,
+    origin: Origin,
+) -> Stage {
+    let mut stage = Stage::new(&Estate::default(), &settings(&host, &CATALOG, 1));
+    stage.set_host(host);
+    for (id, mut body) in documents {
+        let group = Scope::Group(
+            id.scope.subscription().unwrap().to_owned(),
+            id.scope.group().unwrap().to_owned(),
+        );
+        let location = json!({ "location": "koreacentral" });
+        stage.put_group(&group, location).unwrap();
+        body.entry("location").or_insert("koreacentral".into());
+        let put = stage.put(&id, body.into(), &Conditions::none(), origin);
+        put.unwrap_or_else(|error| panic!("{id}: {error:?}"));
+    }
+    stage
 }
 
 pub(super) fn load(table: &Table) -> Model {
