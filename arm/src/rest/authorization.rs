@@ -137,7 +137,10 @@ fn assignments(call: &Call<'_>, scope: &Scope) -> Answer {
             && (above || scope.holds(&has.scope))
             && terms.iter().all(|term| match term {
                 Term::AtScope => above,
-                Term::Is(_, value) => has.principal.eq_ignore_ascii_case(value),
+                Term::Is(_, value) => {
+                    let object = object_of(call, value).unwrap_or(value);
+                    has.principal.eq_ignore_ascii_case(object)
+                }
             })
     });
     Ok(page::list(call, all.map(RoleAssignment::show).collect()))
@@ -203,6 +206,19 @@ fn kept_at(id: &ResourceId) -> ResourceId {
     let scope = id.scope.subscription().map(str::to_owned);
     let scope = scope.map_or(Scope::Tenant, Scope::Subscription);
     scope.resource("Microsoft.Authorization", &[("roleDefinitions", id.name())])
+}
+
+/// Returns the object ID of a principal of the configuration. Its application ID stands for it: `az` sends
+/// that where it has no directory to look the object up in.
+fn object_of<'c>(call: &'c Call<'_>, principal: &str) -> Option<&'c str> {
+    let mut all = call.state.config.principals.iter();
+    let found = all.find(|known| {
+        let names = [&known.object_id, &known.app_id];
+        names
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(principal))
+    });
+    found.map(|known| known.object_id.as_str())
 }
 
 fn put_definition(call: &Call<'_>, id: &ResourceId) -> Answer {
@@ -321,13 +337,13 @@ fn read_assignment(
         );
         return Err(ArmError::bad_request("InvalidRoleAssignmentScope", message));
     }
-    let mut known = call.state.config.principals.iter();
-    let is_known = known.any(|known| known.object_id.eq_ignore_ascii_case(principal));
+    let known = object_of(call, principal);
     // Who says what kind of principal it is knows that it may be too new to be found.
-    if !is_known && text("principalType").is_none() {
+    if known.is_none() && text("principalType").is_none() {
         let message = format!("Principal {principal} does not exist in the directory.");
         return Err(ArmError::bad_request("PrincipalNotFound", message));
     }
+    let principal = known.unwrap_or(principal);
     Ok(RoleAssignment {
         id: id.name().to_owned(),
         scope: id.scope.clone(),

@@ -22,21 +22,24 @@ impl Api {
         act: impl FnOnce(&mut Stage) -> Result<R, ArmError>,
     ) -> Result<R, ArmError> {
         self.change_seen(|stage, _| act(stage))
+            .map(|(result, _)| result)
     }
 
-    /// As [`Self::change`], with what was in force when the change began.
+    /// As [`Self::change`], with what was in force when the change began; returns what is in force after
+    /// it too, as the end of a change can still add to what was put.
     pub(crate) fn change_seen<R>(
         &self,
         act: impl FnOnce(&mut Stage, &State) -> Result<R, ArmError>,
-    ) -> Result<R, ArmError> {
+    ) -> Result<(R, Arc<Estate>), ArmError> {
         // A change that panicked has published nothing, so the next one can go on.
         let writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self.state();
         let (result, next) = stage(&state, act)?;
         self.platform.commit(&state.estate, &next)?;
-        self.publish(|now| now.with_estate(Arc::new(next)));
+        let next = Arc::new(next);
+        self.publish(|now| now.with_estate(Arc::clone(&next)));
         drop(writing);
-        Ok(result)
+        Ok((result, next))
     }
 
     /// Tells what [`Self::change`] would do beyond the resources, and changes nothing.

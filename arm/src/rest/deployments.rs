@@ -157,7 +157,7 @@ fn create(call: &Call<'_>, id: &ResourceId) -> Answer {
         authorise_links(call, state, stage)?;
         Ok((is_new, done))
     });
-    let (is_new, done) = made.inspect_err(|error| {
+    let ((is_new, done), _) = made.inspect_err(|error| {
         // What is wrong with the request itself leaves nothing, as on the platform.
         if error.code == "DeploymentFailed" {
             remember(call, id, &request, error, &correlation);

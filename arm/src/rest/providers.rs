@@ -370,6 +370,9 @@ fn find(namespace: &str) -> Result<&'static Row, ArmError> {
 pub(crate) fn provider(call: &Call<'_>, scope: &Scope, words: &[String]) -> Answer {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let is = |word: &str, known: &str| word.eq_ignore_ascii_case(known);
+    if matches!(scope, Scope::Group(..) | Scope::Resource(_)) {
+        return Err(call.no_such_path());
+    }
     match words.as_slice() {
         [] => {
             read(call)?;

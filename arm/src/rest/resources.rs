@@ -56,7 +56,7 @@ fn put(call: &Call<'_>, id: &ResourceId, action: &str) -> Answer {
     let body = call.object()?;
     check_names(&body, id)?;
     let conditions = call.conditions();
-    let put = call.api.change_seen(|stage, state| {
+    let (put, estate) = call.api.change_seen(|stage, state| {
         let put = stage.put(id, Value::Object(body), &conditions, Origin::Api)?;
         let links = call
             .caller
@@ -66,20 +66,20 @@ fn put(call: &Call<'_>, id: &ResourceId, action: &str) -> Answer {
     // Clients of storage take no 201 for an account (reference arm-clients, section 3.3).
     let is_account = id.is("Microsoft.Storage/storageAccounts");
     let status = if put.created && !is_account { 201 } else { 200 };
-    Ok(with_etag(status, &put.value))
+    Ok(with_etag(status, &estate.show(id).unwrap_or(put.value)))
 }
 
 fn patch(call: &Call<'_>, id: &ResourceId, action: &str) -> Answer {
     let body = Value::Object(call.object()?);
     let conditions = call.conditions();
-    let value = call.api.change_seen(|stage, state| {
+    let (value, estate) = call.api.change_seen(|stage, state| {
         let value = stage.patch(id, body, &conditions)?;
         let links = call
             .caller
             .authorise_links(state, stage.estate(), id, action);
         links.map(|()| value)
     })?;
-    Ok(with_etag(200, &value))
+    Ok(with_etag(200, &estate.show(id).unwrap_or(value)))
 }
 
 /// Checks that a body is not of another resource than the path.
