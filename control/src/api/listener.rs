@@ -1,5 +1,6 @@
 //! The socket and its certificate.
 
+use super::login::Door;
 use super::serve::{Limits, serve};
 use crate::front::ca::{CaError, DIRECTORY, LocalCa};
 use crate::model;
@@ -79,6 +80,15 @@ impl Listener {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns where clients find it and what they trust it by.
+    #[must_use]
+    pub fn door(&self) -> Door {
+        Door {
+            address: self.address,
+            ca: self.ca.pem().to_owned(),
+        }
     }
 
     fn tls(&self) -> Result<TlsAcceptor, CaError> {

@@ -5,10 +5,12 @@
 //! requests at work.
 
 mod listener;
+mod login;
 mod serve;
 mod settings;
 #[cfg(test)]
 mod tests;
 
 pub use listener::{ApiError, Listener};
+pub use login::{Door, LoginError, LoginView, login};
 pub use settings::{SettingsError, api_config, token_key};

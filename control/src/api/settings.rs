@@ -130,7 +130,8 @@ fn tenants(model: &Model) -> Vec<Tenant> {
     tenants
 }
 
-fn subscriptions(model: &Model) -> Vec<Subscription> {
+/// Returns the subscriptions of a model, declared or used.
+pub(super) fn subscriptions(model: &Model) -> Vec<Subscription> {
     let declared = model.api.subscriptions.iter().map(|known| Subscription {
         id: known.id.clone(),
         name: known.name.clone(),

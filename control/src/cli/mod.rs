@@ -7,6 +7,7 @@
 
 mod apply;
 mod arm;
+mod az;
 mod ca;
 mod check;
 mod client;
@@ -66,6 +67,9 @@ enum Verb {
     Check(check::CheckArgs),
     /// Send a request of Azure Resource Manager's REST API over the control socket
     Arm(arm::ArmArgs),
+    /// Log the real `az` and the SDKs in to the daemon
+    #[command(subcommand)]
+    Az(az::AzVerb),
     /// Add, remove, switch or list service endpoints
     #[command(subcommand)]
     Endpoint(endpoint::EndpointVerb),
@@ -131,6 +135,9 @@ enum CliError {
     /// The API answered with an error, by one or more lines.
     #[error("{0}")]
     Arm(String),
+    /// A configuration directory for `az` cannot be set up.
+    #[error(transparent)]
+    Az(#[from] az::AzError),
     /// The configuration file is refused, by one or more lines.
     #[error("{0}")]
     Refused(String),
@@ -196,6 +203,8 @@ fn dispatch(cli: &Cli) -> Result<(), CliError> {
         Verb::Stats(args) => stats::stats(args, &mut client()?),
         Verb::Status(args) => status::status(args, &mut client()?),
         Verb::Ca(args) => ca::ca(args),
+        Verb::Az(az::AzVerb::Setup(args)) => az::setup(args, &mut client()?),
+        Verb::Az(az::AzVerb::Env(args)) => az::env(args),
         Verb::Down => down::down(client()?),
     }
 }
@@ -256,6 +265,8 @@ mod tests {
             "postern endpoint remove VNet1/subnet1 Microsoft.Sql -o json",
             "postern apply postern.toml --dry-run -o json",
             "postern arm GET /subscriptions",
+            "postern az setup --dir /tmp/az --principal ci",
+            "postern az env",
             "postern tags reload tags.json -o json",
             "postern nsg list",
             "postern nsg show nsg1 -o table",

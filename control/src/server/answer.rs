@@ -61,6 +61,7 @@ pub(super) fn answer(daemon: &Daemon, request: Request) -> Result<Value, Fault> 
         }
         Request::Stats => encode(&daemon.with(|fabric| fabric.stats())?),
         Request::Status => encode(&daemon.with(|fabric| fabric.status())?),
+        Request::Login { principal } => login(daemon, principal.as_deref()),
         Request::Down => Ok(Value::Null),
     }
 }
@@ -101,6 +102,14 @@ fn routes(fabric: &Fabric, nic: &str) -> Result<Value, Fault> {
         fabric.catalog(),
         nic,
     ))
+}
+
+/// Returns a login for a client on this host.
+fn login(daemon: &Daemon, principal: Option<&str>) -> Result<Value, Fault> {
+    let model = daemon.with(|fabric| fabric.model().clone());
+    let login = crate::api::login(&model, daemon.door.as_ref(), principal)
+        .map_err(|error| Fault::new(FaultCode::Refused, error.to_string()))?;
+    encode(&login)
 }
 
 /// Asks the API as the owner of everything.

@@ -16,7 +16,7 @@ mod socket;
 
 pub use socket::{ControlSocket, DEFAULT_PATH, SocketError};
 
-use crate::api::{ApiError, Listener, SettingsError, api_config, token_key};
+use crate::api::{ApiError, Door, Listener, SettingsError, api_config, token_key};
 use crate::catalog::Catalog;
 use crate::dns::{DnsError, Resolver};
 use crate::fabric::{Fabric, FabricError, Fronts};
@@ -88,6 +88,8 @@ struct Daemon {
     api: Arc<Api>,
     /// What signs tokens.
     key: TokenKey,
+    /// Where the API is on the network.
+    door: Option<Door>,
     /// Told when somebody asks for the end.
     down: Notify,
 }
@@ -172,6 +174,7 @@ fn start(
         live,
         api: Arc::new(Api::new(platform, estate, config)),
         key,
+        door: None,
         down: Notify::new(),
     })
 }
@@ -185,7 +188,8 @@ async fn run(
     // Before anything is made, so that a signal that comes meanwhile is not lost.
     let mut signals = Signals::new().map_err(ServerError::Runtime)?;
     let listener = UnixListener::from_std(socket.listener()?).map_err(ServerError::Runtime)?;
-    let daemon = blocking(start).await.map_err(ServerError::Runtime)??;
+    let mut daemon = blocking(start).await.map_err(ServerError::Runtime)??;
+    daemon.door = api.as_ref().map(Listener::door);
     let daemon = Arc::new(daemon);
     let resolver = match Resolver::start(daemon.with(|fabric| fabric.models())).await {
         Ok(resolver) => resolver,

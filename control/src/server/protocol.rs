@@ -102,6 +102,12 @@ pub enum Request {
     Stats,
     /// Returns what runs.
     Status,
+    /// Returns what a client on this host needs to log in to the API.
+    Login {
+        /// The service principal; the first one without it.
+        #[serde(default)]
+        principal: Option<String>,
+    },
     /// Stops the daemon and removes all that it made.
     Down,
 }
