@@ -3,7 +3,7 @@
 //! It sleeps in `epoll_wait` until a device has frames, a command comes or the engine's clock must
 //! tick. A ready device gives one bounded batch and then waits for its next turn: epoll is
 //! level-triggered and puts a device that is still ready behind the others. A frame is read into
-//! one buffer that is used for ever, rewritten there by the engine, and written from there; after
+//! a buffer that is used for ever, rewritten there by the engine, and written from there; after
 //! start a forwarded frame allocates nothing and makes no system call but read and write.
 //!
 //! Output never waits. A device that does not take a frame costs that frame, counted by
@@ -12,17 +12,16 @@
 //!
 //! Between batches, and only there, commands run: a new policy, devices that come and go, queries.
 
+mod forward;
 mod handle;
 
 pub use handle::{WorkerGone, WorkerHandle};
 
-use super::segment::Segments;
 use super::{IoError, Tun};
-use crate::engine::{Engine, Frame, SweepReport, Verdict};
+use crate::engine::{Engine, SweepReport};
 use crate::policy::PortId;
 use crate::time::Now;
-use crate::wire::ipv6;
-use crate::wire::vnet_hdr::{self, VnetHdr};
+use forward::{Buffers, forward_batch, send_emitted};
 use handle::{Command, Install, Removed};
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
@@ -32,8 +31,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// Frames that one device may give before the next has its turn.
-const BATCH: usize = 64;
 /// Devices that one call of `epoll_wait` reports.
 const EVENTS: usize = 64;
 /// Flows that the engine looks at before what it made of them is sent and the time is looked at.
@@ -47,28 +44,8 @@ const IDLE_TICK: Duration = Duration::from_millis(250);
 /// while, and a packet should not wait for its turn on it.
 const NICENESS: i32 = -10;
 
-/// The longest IP packet: of IPv6 it is longer than of IPv4 by the header.
-const PACKET_MAX: usize = ipv6::LEN + 65535;
-/// Where a frame is read to, so that its packet can grow towards the front.
-const FRAME: usize = Frame::HEADROOM;
-/// Where its packet begins.
-const PACKET: usize = FRAME + vnet_hdr::LEN;
-/// Room, a header and the longest packet.
-const BUFFER: usize = PACKET + PACKET_MAX;
 /// The mark of the wake-up descriptor among the events; ports are smaller.
 const WAKE: u64 = u64::MAX;
-
-/// What stands for a header of a kind that is not known: the engine refuses it for every packet and
-/// so counts the frame as a bad offload. The kernel sends none, as none was asked for.
-const UNKNOWN_OFFLOAD: VnetHdr = VnetHdr {
-    needs_csum: true,
-    csum_start: u16::MAX,
-    csum_offset: u16::MAX,
-    gso_type: vnet_hdr::GsoType::None,
-    gso_ecn: false,
-    hdr_len: 0,
-    gso_size: 0,
-};
 
 /// The thread that owns an engine and its devices.
 #[derive(Debug)]
@@ -78,7 +55,7 @@ pub struct Worker {
     wake: Arc<OwnedFd>,
     commands: Receiver<Command>,
     devices: Devices,
-    buffer: Box<[u8; BUFFER]>,
+    buffers: Buffers,
     start: Instant,
     last_tick: Now,
     /// Who waits for the report of the sweep under way.
@@ -113,7 +90,7 @@ impl Worker {
             wake: Arc::clone(&wake),
             commands,
             devices: Devices::default(),
-            buffer: Box::new([0; BUFFER]),
+            buffers: Buffers::default(),
             start: Instant::now(),
             last_tick: Now::default(),
             reports: Vec::new(),
@@ -223,7 +200,7 @@ impl Worker {
             forward_batch(
                 &mut self.engine,
                 &self.devices,
-                &mut self.buffer,
+                &mut self.buffers,
                 now,
                 port,
                 tun,
@@ -339,101 +316,6 @@ impl Devices {
         }
         if let Some(slot) = self.0.get_mut(at) {
             *slot = Some(tun);
-        }
-    }
-}
-
-/// Moves up to [`BATCH`] frames out of `tun`; returns an error only if the device is gone.
-fn forward_batch(
-    engine: &mut Engine,
-    devices: &Devices,
-    buffer: &mut [u8; BUFFER],
-    now: Now,
-    port: PortId,
-    tun: &Tun,
-) -> Option<Errno> {
-    for _ in 0..BATCH {
-        let (vnet, len) = match read_frame(tun, buffer) {
-            Ok(read) => read,
-            Err(Errno::AGAIN) => return None,
-            Err(error) => return Some(error),
-        };
-        let bytes = buffer.get_mut(..PACKET + len)?;
-        let mut frame = Frame::with_room(vnet, bytes, PACKET);
-        if let Verdict::Forward(out) = engine.process(now, port, &mut frame) {
-            let (vnet, start) = (frame.vnet, frame.room());
-            if start != PACKET {
-                // The header goes where the packet went; it may have changed with it.
-                put_header(bytes, start, vnet);
-            }
-            let sent = bytes.get_mut(start.saturating_sub(vnet_hdr::LEN)..);
-            if !send_frame(devices.get(out), &vnet, sent?) {
-                engine.output_failed(out);
-            }
-        }
-        send_emitted(engine, devices);
-    }
-    None
-}
-
-/// Writes the header of a frame whose packet begins at `start`.
-#[cold]
-fn put_header(bytes: &mut [u8], start: usize, vnet: VnetHdr) {
-    let header = bytes.get_mut(start.saturating_sub(vnet_hdr::LEN)..start);
-    if let Some(header) = header.and_then(<[u8]>::first_chunk_mut) {
-        *header = vnet.to_bytes();
-    }
-}
-
-/// Reads one frame so that its packet begins at [`PACKET`], whether or not the device sends a
-/// header, and returns what the header says and the packet's length.
-fn read_frame(tun: &Tun, buffer: &mut [u8; BUFFER]) -> Result<(VnetHdr, usize), Errno> {
-    let (_, frame) = buffer.split_at_mut(FRAME);
-    if tun.has_vnet_hdr() {
-        let read = tun.read(frame)?;
-        let header = frame
-            .first_chunk::<{ vnet_hdr::LEN }>()
-            .ok_or(Errno::INVAL)?;
-        let vnet = VnetHdr::parse(*header).unwrap_or(UNKNOWN_OFFLOAD);
-        Ok((vnet, read.saturating_sub(vnet_hdr::LEN).min(PACKET_MAX)))
-    } else {
-        let (header, packet) = frame
-            .split_first_chunk_mut::<{ vnet_hdr::LEN }>()
-            .ok_or(Errno::INVAL)?;
-        *header = VnetHdr::default().to_bytes();
-        Ok((VnetHdr::default(), tun.read(packet)?.min(PACKET_MAX)))
-    }
-}
-
-/// Writes a frame as it is, or as finished packets to a device without a header; returns whether
-/// the device took all of it.
-fn send_frame(tun: Option<&Tun>, vnet: &VnetHdr, frame: &mut [u8]) -> bool {
-    let Some(tun) = tun else { return false };
-    if tun.has_vnet_hdr() {
-        return tun.write(frame).is_ok();
-    }
-    let Some((_, packet)) = frame.split_at_mut_checked(vnet_hdr::LEN) else {
-        return false;
-    };
-    let Ok(mut segments) = Segments::new(vnet, packet) else {
-        return false;
-    };
-    while let Some(packet) = segments.next_packet() {
-        if tun.write(packet).is_err() {
-            return false;
-        }
-    }
-    true
-}
-
-/// Writes what the engine made itself: resets and ICMP errors, finished packets.
-fn send_emitted(engine: &mut Engine, devices: &Devices) {
-    while let Some(emitted) = engine.take_emitted() {
-        let written = devices
-            .get(emitted.port)
-            .map(|tun| tun.write_packet(&emitted.packet));
-        if !matches!(written, Some(Ok(()))) {
-            engine.output_failed(emitted.port);
         }
     }
 }

@@ -3,12 +3,13 @@
 mod netns;
 
 use super::*;
-use crate::engine::EngineConfig;
+use crate::engine::{EngineConfig, Frame, Verdict};
 use crate::policy::{
     Direction, Epoch, NextHop, Nic, Port, PortKind, PublicSource, Route, RouteTable, Snapshot,
     Subnet, SubnetIndex, Vnet, VnetIndex,
 };
 use crate::stats::DropReason;
+use crate::wire::VnetHdr;
 use netns::{Netns, is_privileged};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -82,7 +83,11 @@ struct Pair {
 
 impl Pair {
     fn new(offload_a: bool, offload_b: bool) -> Self {
-        let (a, b, worker) = (Netns::new(), Netns::new(), start());
+        Self::with(start(), offload_a, offload_b)
+    }
+
+    fn with(worker: WorkerHandle, offload_a: bool, offload_b: bool) -> Self {
+        let (a, b) = (Netns::new(), Netns::new());
         let devices = vec![
             (A, open(&a, offload_a, ADDRESS_A)),
             (B, open(&b, offload_b, ADDRESS_B)),
@@ -295,6 +300,69 @@ fn datagrams_reach_a_device_without_offload() {
         assert_eq!(buffer[..len], vec![number; 1000 + usize::from(number)]);
     }
     pair.worker.stop().unwrap();
+}
+
+/// A worker whose engine has so many flows that frames are read ahead.
+fn start_crowded() -> WorkerHandle {
+    let mut engine = Engine::new(EngineConfig::default(), snapshot(1));
+    for number in 0..5_000u16 {
+        let mut packet = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0];
+        packet.extend(ADDRESS_A.octets());
+        packet.extend(ADDRESS_B.octets());
+        packet.extend((1_000 + number).to_be_bytes());
+        packet.extend([0, 9, 0, 8, 0, 0]);
+        let mut frame = Frame::new(VnetHdr::default(), &mut packet);
+        let verdict = engine.process(Now::default(), A, &mut frame);
+        assert_eq!(verdict, Verdict::Forward(B));
+    }
+    Worker::start(engine).unwrap()
+}
+
+#[test]
+fn frames_read_ahead_come_whole_and_in_order() {
+    if !is_privileged("frames_read_ahead_come_whole_and_in_order") {
+        return;
+    }
+    const SENDERS: u8 = 5;
+    for (offload_a, offload_b) in [(true, true), (true, false), (false, true)] {
+        let pair = Pair::with(start_crowded(), offload_a, offload_b);
+        pair.echo_tcp(2_000_000);
+        let receiver = pair
+            .b
+            .inside(|| UdpSocket::bind(SocketAddr::from((ADDRESS_B, 0))).unwrap());
+        receiver.set_read_timeout(Some(DEADLINE)).unwrap();
+        let address = receiver.local_addr().unwrap();
+        let mut buffer = [0; 2000];
+        for round in 0..20u8 {
+            // Short and long ones of several senders, more at once than are read ahead.
+            pair.a.inside(move || {
+                let bind = |_| UdpSocket::bind(SocketAddr::from((ADDRESS_A, 0))).unwrap();
+                let senders: Vec<_> = (0..SENDERS).map(bind).collect();
+                for number in 0..20u8 {
+                    for (sender, socket) in (0..SENDERS).zip(&senders) {
+                        let len = [20, 900, 1400][usize::from(number % 3)];
+                        let mut bytes = vec![number; len];
+                        bytes[0] = sender;
+                        bytes[1] = round;
+                        socket.send_to(&bytes, address).unwrap();
+                    }
+                }
+            });
+            let mut next = [0u8; SENDERS as usize];
+            for _ in 0..20 * SENDERS {
+                let len = receiver.recv(&mut buffer).unwrap();
+                let [sender, from, ..] = buffer;
+                let number = &mut next[usize::from(sender)];
+                assert_eq!(
+                    (from, len),
+                    (round, [20, 900, 1400][usize::from(*number % 3)])
+                );
+                assert!(buffer[2..len].iter().all(|byte| byte == number));
+                *number += 1;
+            }
+        }
+        pair.worker.stop().unwrap();
+    }
 }
 
 #[test]
