@@ -156,6 +156,22 @@ pub(super) fn leases(document: Option<&Document>) -> BTreeSet<Lease> {
     entries(document).leases
 }
 
+#[cfg(test)]
+impl Index {
+    /// Returns all that it has, to compare two.
+    pub(super) fn contents(&self) -> (Vec<Edge>, Vec<Lease>, Vec<String>) {
+        let aliases = self
+            .aliases
+            .iter()
+            .map(|(alias, key)| format!("{alias:?} {key}"));
+        (
+            self.edges.iter().cloned().collect(),
+            self.leases.iter().cloned().collect(),
+            aliases.collect(),
+        )
+    }
+}
+
 fn entries(document: Option<&Document>) -> Entries {
     let Some(document) = document else {
         return Entries::default();

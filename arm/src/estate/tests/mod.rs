@@ -1,7 +1,11 @@
 //! What becomes of writes.
 
 mod basics;
+mod random;
 mod refusals;
+mod scale;
+mod shown;
+mod values;
 
 use super::{Conditions, Estate, Knowledge, Put, Settings, Stage};
 use crate::document::Origin;
