@@ -2,7 +2,7 @@
 //! deployed to.
 
 use super::evaluate::{Env, Evaluator, Phase};
-use super::problem::{Located, Problem};
+use super::problem::{Located, Problem, shortened};
 use super::value::get;
 use crate::id::Scope;
 use serde_json::{Map, Value};
@@ -244,6 +244,8 @@ impl Kind {
                     path => format!(" at '{path}'"),
                 };
                 let expression = located.expression.as_deref().unwrap_or_default();
+                // Variables of variables say it once for each.
+                let expression = shortened(expression, 100);
                 Problem::Template(format!(
                     "the {} '{name}'{below} '{expression}': {problem}",
                     self.word()

@@ -198,7 +198,7 @@ impl Located {
         let words = match &self.expression {
             Some(expression) => format!(
                 "Unable to process template language expressions at '{path}', expression '{}': {}",
-                shortened(expression),
+                shortened(expression, 300),
                 self.problem
             ),
             None => format!("At '{path}': {}", self.problem),
@@ -223,9 +223,8 @@ pub fn invalid(message: impl Into<String>) -> ArmError {
 }
 
 /// Cuts what would make an error unreadable.
-fn shortened(text: &str) -> String {
-    const MOST: usize = 300;
-    match text.char_indices().nth(MOST) {
+pub(super) fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
         Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
         None => text.to_owned(),
     }

@@ -1,5 +1,6 @@
 //! Deployments on resources that are kept in a map: what the language and the order make of a template.
 
+mod broken;
 mod language;
 mod memory;
 mod nested;

@@ -79,8 +79,8 @@ fn date_time_add(call: &Call<'_>) -> Answer {
     let moment = read(call)?
         .plus(seconds)
         .ok_or_else(|| call.bad("the date is out of range"))?;
-    // Without a format the date is returned as .NET prints one for every culture.
-    shown(call, moment, 2, "yyyy-MM-ddTHH:mm:ssZ")
+    // From memory of the documentation, whose examples print dates in the American way here alone.
+    shown(call, moment, 2, "M/d/yyyy h:mm:ss tt")
 }
 
 fn date_time_from_epoch(call: &Call<'_>) -> Answer {

@@ -63,6 +63,23 @@ fn bombs_are_refused() {
     );
 }
 
+#[test]
+fn functions_that_call_themselves_come_to_an_end() {
+    let member = |output: &str| json!({ "output": { "type": "int", "value": [{ "x": output }] } });
+    let template = json!({ "functions": [{ "namespace": "own", "members": {
+        "plain": member("[own.plain()]"),
+        "mapped": member("[map(range(0, 1), lambda('x', 'y', if(true(), own.mapped(), 1)))]"),
+        "reduced": member("[reduce(range(0, 2), 0, lambda('a', 'b', 'c', sort(range(0, 2), lambda('d', 'e', own.reduced()))))]"),
+    } }] });
+    for name in ["plain", "mapped", "reduced"] {
+        let error = evaluate_in(&format!("own.{name}()"), Phase::Body, &template).unwrap_err();
+        assert!(
+            error.to_string().contains("deeper than 250 levels"),
+            "{error}"
+        );
+    }
+}
+
 /// A tree of arithmetic, and its value by the rules of the language on a type that cannot overflow.
 fn arithmetic() -> impl Strategy<Value = (String, Option<i128>)> {
     let leaf = any::<i32>().prop_map(|number| (number.to_string(), Some(i128::from(number))));

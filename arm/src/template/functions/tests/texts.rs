@@ -172,7 +172,7 @@ fn dates_and_ranges() {
     assert_values(&[
         (
             "dateTimeAdd('2020-04-07 14:53:14Z', 'P3Y')",
-            json!("2023-04-07T14:53:14Z"),
+            json!("4/7/2023 2:53:14 PM"),
         ),
         (
             "dateTimeAdd('2020-04-07 14:53:14Z', '-P9D', 'yyyy-MM-dd')",
