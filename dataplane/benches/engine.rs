@@ -4,7 +4,9 @@
 
 #![allow(
     missing_docs,
+    clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
     reason = "a benchmark is no interface"
 )]
 
@@ -17,11 +19,13 @@ use criterion::measurement::WallTime;
 use criterion::{
     BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
 };
+use ipnet::Ipv4Net;
 use postern_dataplane::engine::{Engine, EngineConfig, Frame, Verdict};
-use postern_dataplane::policy::PortId;
+use postern_dataplane::policy::{Access, NextHop, PortId, Route, RouteTable, Snapshot};
 use postern_dataplane::time::Now;
 use postern_dataplane::wire::{Headers, VnetHdr};
 use std::hint::black_box;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// As many packets as are looked ahead at.
@@ -205,6 +209,61 @@ fn miss(c: &mut Criterion) {
     group.finish();
 }
 
+/// A policy of 100,000 routes to the Internet and a group of 1,000 rules of which the last one allows.
+fn large_policy() -> Snapshot {
+    let mut snapshot = world(1, &[STORAGE]);
+    snapshot.settings.max_nic_flows = u32::MAX;
+    let (mut routes, mut state) = (snapshot.subnets[0].routes.routes().to_vec(), 1u32);
+    for n in 0..100_000u32 {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let address = Ipv4Addr::from(130 << 24 | state >> 3 & 0x1fff_ffff);
+        let prefix = Ipv4Net::new(address, [20, 24, 26, 28][n as usize % 4]);
+        routes.push(Route::new(prefix.unwrap().trunc(), NextHop::Internet));
+    }
+    let routes = Arc::new(RouteTable::new(routes));
+    let deny = (0..999).map(|n| (n, 100 + n as u16, Access::Deny, 10_000 + n as u16));
+    let rules: Vec<_> = deny.chain([(999, 4_000, Access::Allow, 443)]).collect();
+    let subnet = &mut snapshot.subnets[0];
+    subnet.nsg = Some(nsg(&rules));
+    (subnet.routes, subnet.rivals) = (Arc::clone(&routes), routes);
+    snapshot
+}
+
+fn miss_large(c: &mut Criterion) {
+    let mut group = c.benchmark_group("miss, 100,000 routes and 1,000 rules");
+    group.throughput(Throughput::Elements(50_000));
+    group.sample_size(20);
+    let snapshot = Arc::new(large_policy());
+    for (name, port, from) in [
+        ("tcp instance address", VM0, "10.0.1.4:5000"),
+        ("tcp shared source", VM1, "10.0.1.5:5000"),
+    ] {
+        let syn = tcp(from, "130.0.0.1:443", SYN, 1, 0, &[]);
+        let config = EngineConfig {
+            max_flows: 60_000,
+            seed: 1,
+        };
+        group.bench_function(name, |b| {
+            b.iter_batched_ref(
+                || (Engine::new(config, Arc::clone(&snapshot)), syn.clone()),
+                |(engine, bytes)| {
+                    let mut state = 1u32;
+                    for _ in 0..50_000 {
+                        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                        bytes.copy_from_slice(&syn);
+                        let to = 130 << 24 | state >> 3 & 0x1fff_ffff;
+                        bytes[16..20].copy_from_slice(&to.to_be_bytes());
+                        let verdict = process(engine, port, bytes);
+                        assert!(matches!(verdict, Verdict::Forward(_)), "{verdict:?}");
+                    }
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
 fn swap(c: &mut Criterion) {
     let mut group = c.benchmark_group("swap");
     let mut engine = engine(100_000);
@@ -238,5 +297,5 @@ fn swap(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, parse, hit, miss, swap);
+criterion_group!(benches, parse, hit, miss, miss_large, swap);
 criterion_main!(benches);

@@ -9,6 +9,7 @@ pub mod carrier;
 pub mod engine;
 pub mod flow;
 pub mod identity;
+mod index;
 pub mod io;
 pub mod lpm;
 pub mod policy;

@@ -168,11 +168,12 @@ impl Engine {
     /// Returns an engine without flows that decides by `snapshot`.
     #[must_use]
     pub fn new(config: EngineConfig, snapshot: Arc<Snapshot>) -> Self {
+        let flows = FlowTable::new(config.max_flows, config.seed);
         Self {
             snapshot,
-            flows: FlowTable::new(config.max_flows, config.seed),
             fragments: FragmentTable::default(),
-            pools: Pools::default(),
+            pools: Pools::new(flows.max(), config.seed),
+            flows,
             counters: Counters::default(),
             emitted: VecDeque::new(),
             access_log: AccessLog::default(),

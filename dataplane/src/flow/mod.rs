@@ -7,7 +7,6 @@
 
 mod decisions;
 mod fragments;
-mod index;
 mod key;
 mod pair;
 mod table;

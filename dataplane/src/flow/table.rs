@@ -6,10 +6,10 @@
 //! is used, so that nothing ever moves.
 
 use super::decisions::{Decision, Decisions};
-use super::index::Index;
 use super::pair::patience;
 use super::wheel::{Link, Links, Wheel};
 use super::{FlowKey, Life, Pair, Side, TcpTrack, Tunnel, Why};
+use crate::index::{Index, tag_of};
 use crate::policy::{Epoch, PortId, Timers};
 use crate::snat::Lease;
 use crate::time::Now;
@@ -126,12 +126,6 @@ fn found(entry: u32) -> (PairId, Side) {
         Side::Responder
     };
     (PairId(entry >> 1), side)
-}
-
-/// Returns the half of a hash that the index takes.
-#[inline]
-fn tag_of(hash: u64) -> u32 {
-    u32::try_from(hash >> 32).unwrap_or(0)
 }
 
 impl FlowTable {

@@ -11,13 +11,14 @@
 //! sources are counted, limited or not, so that a policy that sets a limit finds true numbers.
 
 mod pool;
+mod ways;
 
 use crate::wire::{ICMP, TCP, UDP};
 use pool::PortPool;
 use rand::rngs::StdRng;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::Ipv4Addr;
+use ways::Ways;
 
 /// What flows must have in common to need different ports: a public address, and what it talks to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,16 +96,27 @@ impl AddressPool {
 }
 
 /// The port pools of all shared public addresses. Inventories of the protocols are separate.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pools {
     pools: HashMap<Ipv4Addr, AddressPool>,
     /// Leases by way. An entry goes with its last lease, so that there are never more than leases.
-    ways: HashMap<Way, u32>,
+    ways: Ways,
     /// Leases of all addresses.
     leases: u32,
 }
 
 impl Pools {
+    /// Returns pools for `max` flows, which hash by `seed`.
+    #[must_use]
+    pub fn new(max: usize, seed: u64) -> Self {
+        Self {
+            pools: HashMap::new(),
+            // A flow that turns out to be one too many has its lease already.
+            ways: Ways::new(max + 1, seed),
+            leases: 0,
+        }
+    }
+
     /// Leases a port for `way` unless it has `most` leases: the preferred port if it can be had,
     /// else any. `is_free` says whether the flow table has room for the reply tuple of a port.
     pub fn lease(
@@ -115,10 +127,7 @@ impl Pools {
         preferred: Option<u16>,
         is_free: impl Fn(u16) -> bool,
     ) -> Option<Lease> {
-        let count = self.ways.entry(way);
-        if let (Entry::Occupied(count), Some(most)) = (&count, most)
-            && *count.get() >= most
-        {
+        if most.is_some_and(|most| self.ways.leases(&way) >= most) {
             return None;
         }
         let pool = self.pools.entry(way.address).or_default();
@@ -127,10 +136,12 @@ impl Pools {
             Some(port) => port,
             None => ports.choose(rng, is_free)?,
         };
+        if !self.ways.add(way) {
+            return None;
+        }
         ports.hold(port);
         pool.leases += 1;
         self.leases += 1;
-        *count.or_default() += 1;
         Some(Lease { way, port })
     }
 
@@ -157,12 +168,7 @@ impl Pools {
             pool.leases = pool.leases.saturating_sub(1);
         }
         self.leases = self.leases.saturating_sub(1);
-        if let Entry::Occupied(mut count) = self.ways.entry(way) {
-            match count.get() {
-                0 | 1 => _ = count.remove(),
-                _ => *count.get_mut() -= 1,
-            }
-        }
+        self.ways.remove(&way);
     }
 
     /// Returns the use of every address, in ascending order.
@@ -202,7 +208,7 @@ mod tests {
     #[test]
     fn numbers_vanish_with_the_last_lease() {
         let mut rng = StdRng::seed_from_u64(1);
-        let mut pools = Pools::default();
+        let mut pools = Pools::new(8, 1);
         let mut lease =
             |pools: &mut Pools, last| pools.lease(&mut rng, way(last), Some(2), None, |_| true);
         let held: Vec<Lease> = [1, 1, 2]
@@ -210,7 +216,10 @@ mod tests {
             .map(|last| lease(&mut pools, last).unwrap())
             .collect();
         assert_eq!(lease(&mut pools, 1), None, "the way is full");
-        assert_eq!(pools.ways, HashMap::from([(way(1), 2), (way(2), 1)]));
+        assert_eq!(
+            [1, 2, 3].map(|last| pools.ways.leases(&way(last))),
+            [2, 1, 0]
+        );
         assert!(pools.are_full(&[ADDRESS], 3) && !pools.are_full(&[ADDRESS], 4));
         for lease in held {
             pools.release(lease);
@@ -222,7 +231,7 @@ mod tests {
     #[test]
     fn what_gets_no_port_is_not_counted() {
         let mut rng = StdRng::seed_from_u64(2);
-        let mut pools = Pools::default();
+        let mut pools = Pools::new(8, 1);
         assert_eq!(pools.lease(&mut rng, way(1), None, None, |_| false), None);
         let esp = Way {
             protocol: 50,
@@ -235,7 +244,7 @@ mod tests {
     #[test]
     fn addresses_of_another_source_are_not_added() {
         let mut rng = StdRng::seed_from_u64(3);
-        let mut pools = Pools::default();
+        let mut pools = Pools::new(8, 1);
         let held: Vec<Lease> = (0..3)
             .map(|last| {
                 pools

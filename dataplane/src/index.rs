@@ -20,9 +20,15 @@ const FREE_PART: usize = 3;
 /// find a place then is refused.
 const SPARE: usize = 1024;
 
+/// Returns the half of a hash that is a tag.
+#[inline]
+pub(crate) fn tag_of(hash: u64) -> u32 {
+    u32::try_from(hash >> 32).unwrap_or(0)
+}
+
 /// The slots.
 #[derive(Debug)]
-pub(super) struct Index {
+pub(crate) struct Index {
     slots: Vec<Slot>,
     /// How many slots a search may begin at.
     homes: u64,
@@ -30,7 +36,7 @@ pub(super) struct Index {
 
 impl Index {
     /// Returns an empty index with room for `keys` keys. Its memory is taken as it is used.
-    pub(super) fn new(keys: usize) -> Self {
+    pub(crate) fn new(keys: usize) -> Self {
         let homes = keys + keys / FREE_PART + 1;
         Self {
             slots: vec![Slot::default(); homes + SPARE.min(keys)],
@@ -52,7 +58,7 @@ impl Index {
 
     /// Returns the number inserted with this tag for which `is_it` holds.
     #[inline]
-    pub(super) fn find(&self, tag: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+    pub(crate) fn find(&self, tag: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         for &[other, number] in self.run(tag) {
             if number == 0 || other > tag {
                 return None;
@@ -65,7 +71,7 @@ impl Index {
     }
 
     /// Inserts a number, which must be less than `u32::MAX`, and returns whether there was room.
-    pub(super) fn insert(&mut self, tag: u32, number: u32) -> bool {
+    pub(crate) fn insert(&mut self, tag: u32, number: u32) -> bool {
         let home = self.home(tag);
         let before = |&[other, number]: &Slot| number != 0 && other <= tag;
         let run = self.slots.get_mut(home..).unwrap_or_default();
@@ -82,7 +88,7 @@ impl Index {
     }
 
     /// Removes a number that was inserted with this tag.
-    pub(super) fn remove(&mut self, tag: u32, number: u32) {
+    pub(crate) fn remove(&mut self, tag: u32, number: u32) {
         let home = self.home(tag);
         let wanted = [tag, number + 1];
         let Some(offset) = self.run(tag).iter().position(|&slot| slot == wanted) else {
@@ -103,13 +109,13 @@ impl Index {
 
     /// Reads the slot where the search for a tag begins, so that it is near when that is done.
     #[inline]
-    pub(super) fn touch(&self, tag: u32) -> u32 {
+    pub(crate) fn touch(&self, tag: u32) -> u32 {
         self.run(tag).first().map_or(0, |&[other, _]| other)
     }
 
     /// Returns how many bytes the slots take.
     #[cfg(test)]
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.slots.len() * size_of::<Slot>()
     }
 }
