@@ -1,17 +1,18 @@
 //! Changes that the command line asks for: a file, endpoints.
 
-use super::Daemon;
 use super::answer::{change_view, encode, finished};
 use super::declare::declare;
 use super::endpoint::Switch;
-use super::live::{self, Ticket};
+use super::live::Ticket;
 use super::protocol::{Fault, FaultCode};
+use super::{Daemon, seconds};
 use crate::api::api_config;
 use crate::config;
+use crate::estate;
 use crate::fabric::view::{PreviewView, ResourceChangeView};
 use crate::fabric::{Applied, FabricError};
 use postern_arm::error::ArmError;
-use postern_arm::estate::{ResourceChange, Settings, Stage};
+use postern_arm::estate::{ResourceChange, Stage};
 use serde_json::Value;
 use std::path::Path;
 
@@ -27,12 +28,13 @@ pub(super) fn apply(
     let table = config::parse_text(path, text).map_err(refused)?;
     let catalog = daemon.with(|fabric| fabric.catalog().clone());
     let model = config::parse(path, text, &catalog).map_err(refused)?;
-    let told = api_config(&model, daemon.key.clone(), Settings::default());
+    let raised = estate::raise(&table);
+    let settings = estate::settings(&raised.host, &catalog, seconds());
+    let told = api_config(&model, daemon.key.clone(), settings);
     let told = told.map_err(|error| {
         let text = format!("{name}: {}", crate::chain(&error));
         Fault::new(FaultCode::Refused, text)
     })?;
-    let raised = crate::estate::raise(&table);
     let act = |stage: &mut Stage| declare(stage, raised);
     if dry_run {
         return preview(daemon, act).map_err(|fault| before_lines(name, &fault));
@@ -90,7 +92,7 @@ fn preview<R>(
     };
     let (next, effects) = daemon.api.preview(staged)?;
     let changes = daemon.with(|fabric| {
-        let model = live::model(&next, fabric.catalog())?;
+        let model = estate::load(&next, fabric.catalog())?;
         let changes = fabric.model().diff(&model);
         Ok::<_, Fault>(changes.iter().map(change_view).collect::<Vec<_>>())
     })?;

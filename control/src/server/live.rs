@@ -3,8 +3,6 @@
 //! A change of the estate is brought into force first and then written; it is acknowledged after
 //! both. If it cannot be written, the old model comes into force again with the keys that it had.
 
-use crate::catalog::Catalog;
-use crate::config;
 use crate::estate;
 use crate::fabric::{Applied, Fabric, FabricError};
 use crate::keys::Keys;
@@ -83,25 +81,12 @@ impl Live {
     }
 }
 
-/// Returns the model that an estate amounts to.
-///
-/// # Errors
-///
-/// It amounts to none.
-pub(super) fn model(estate: &Estate, catalog: &Catalog) -> Result<Model, ArmError> {
-    config::parse_table(&estate::lower(estate), catalog).map_err(|errors| {
-        let text = |error: &config::ConfigError| error.to_string();
-        let lines: Vec<_> = errors.iter().map(text).collect();
-        ArmError::bad_request("InvalidResource", lines.join("\n"))
-    })
-}
-
 impl Platform for Live {
     fn commit(&self, now: &Estate, next: &Estate) -> Result<(), ArmError> {
         let mut fabric = self.fabric();
-        let model = model(next, fabric.catalog())?;
+        let model = estate::load(next, fabric.catalog())?;
         let before = (fabric.model().clone(), fabric.keys().clone());
-        let applied = fabric.apply(model).map_err(|error| refused(&error))?;
+        let applied = fabric.apply(model).map_err(|error| refused(next, &error))?;
         let file = TICKET.with_borrow_mut(|ticket| ticket.file.take());
         let kept = self.store.commit(&Commit {
             old: now,
@@ -123,50 +108,33 @@ impl Platform for Live {
         Ok(())
     }
 
-    fn preview(&self, _: &Estate, _: &Estate) -> Result<Value, ArmError> {
-        Ok(Value::Null)
+    fn preview(&self, now: &Estate, next: &Estate) -> Result<Value, ArmError> {
+        estate::preview(&self.fabric(), now, next)
     }
 
     fn action(
         &self,
-        _: &Estate,
+        estate: &Estate,
         id: &ResourceId,
         action: &str,
-        _: &Value,
+        body: &Value,
     ) -> Result<Value, ArmError> {
-        Err(ArmError::new(
-            404,
-            "NotFound",
-            format!("{id}: no action {action}"),
-        ))
+        estate::action(&self.fabric(), estate, id, action, body)
     }
 
     fn regional(&self, location: &str, what: &str) -> Result<Value, ArmError> {
-        Err(ArmError::new(
-            404,
-            "NotFound",
-            format!("{location}: no {what}"),
-        ))
+        let catalog = Arc::clone(self.fabric().catalog());
+        estate::regional(&catalog, location, what)
     }
 
     fn locations(&self) -> Vec<String> {
-        Vec::new()
+        estate::locations(self.fabric().catalog())
     }
 }
 
 /// Returns why a change did not come into force, and keeps it in the words of the command line.
-fn refused(error: &FabricError) -> ArmError {
-    let fault = Fault::from(error);
-    let status = match error {
-        FabricError::State(_) | FabricError::Start(_) | FabricError::WorkerGone(_) => 500,
-        _ => 400,
-    };
-    let code = if status == 500 {
-        "InternalServerError"
-    } else {
-        "InvalidResource"
-    };
-    let refused = ArmError::new(status, code, fault.message.clone());
-    TICKET.with_borrow_mut(|ticket| ticket.fault = Some(fault));
+fn refused(next: &Estate, error: &FabricError) -> ArmError {
+    let refused = estate::explain(next, error);
+    TICKET.with_borrow_mut(|ticket| ticket.fault = Some(Fault::from(error)));
     refused
 }

@@ -24,13 +24,13 @@ use crate::model::Model;
 use crate::store::{Commit, Saved, Store, StoreError};
 use live::Live;
 use postern_arm::error::ArmError;
-use postern_arm::estate::{Settings, Stage};
+use postern_arm::estate::Stage;
 use postern_arm::rest::Api;
 use postern_arm::token::TokenKey;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -141,7 +141,9 @@ fn start(
     fronts: Fronts,
 ) -> Result<Daemon, ServerError> {
     let raised = crate::estate::raise(&file.table);
-    let config = api_config(&file.model, key.clone(), Settings::default())?;
+    let catalog = Arc::new(catalog);
+    let settings = crate::estate::settings(&raised.host, &catalog, seconds());
+    let config = api_config(&file.model, key.clone(), settings)?;
     let mut stage = Stage::new(&saved.estate, &config.settings);
     let staged = if saved.file.as_deref() == Some(&file.text) {
         stage.set_host(raised.host);
@@ -152,10 +154,10 @@ fn start(
     let staged = staged.and_then(|()| stage.check());
     staged.map_err(ServerError::Estate)?;
     let estate = stage.into_estate();
-    let model = live::model(&estate, &catalog).map_err(ServerError::Estate)?;
+    let model = crate::estate::load(&estate, &catalog).map_err(ServerError::Estate)?;
     let store = Arc::new(store);
     let kept = Arc::clone(&store);
-    let mut fabric = Fabric::start(model, Arc::new(catalog), kept, saved.keys, fronts)?;
+    let mut fabric = Fabric::start(model, catalog, kept, saved.keys, fronts)?;
     let written = store.commit(&Commit {
         old: &saved.estate,
         new: &estate,
@@ -227,6 +229,12 @@ async fn run(
     stop(&daemon).await;
     info!("stopped");
     ended
+}
+
+/// Returns the time in seconds since 1970.
+fn seconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 /// Serves the API until `over`.
