@@ -270,6 +270,48 @@ impl<R: Resources> Run<'_, R> {
         })
     }
 
+    /// Works out what a nested deployment asks for, and whether its template has names of its own.
+    fn nested_request(
+        &self,
+        task: &Task<'_>,
+        state: &State<'_>,
+        instance: &Instance,
+    ) -> Result<(DeploymentRequest, bool), Stop> {
+        let within = |located: Located| {
+            let located = located.under("properties").under(&instance.path);
+            stop(located, task.path)
+        };
+        let wrong = |why: &str| within(Problem::Template(why.to_owned()).into());
+        let Some(properties) = field(&instance.raw, "properties").and_then(Value::as_object) else {
+            return Err(wrong("the nested deployment needs 'properties'"));
+        };
+        // The template is worked out by the deployment of its own; everything else is of this one.
+        let is_template = |name: &str| name.eq_ignore_ascii_case("template");
+        let (template, own): (Map<_, _>, Map<_, _>) = properties
+            .clone()
+            .into_iter()
+            .partition(|(name, _)| is_template(name));
+        let env = Env::new(Phase::Body);
+        let own = self.evaluate(task, state, instance, &Value::Object(own), env);
+        let Value::Object(mut own) = own.map_err(within)? else {
+            return Err(wrong("the properties are an object"));
+        };
+        let scope = field(&own, "expressionEvaluationOptions")
+            .and_then(|options| get(options, "scope")?.as_str());
+        let is_inner = scope.is_some_and(|scope| scope.eq_ignore_ascii_case("inner"));
+        own.extend(template);
+        let request = DeploymentRequest::of_properties(&own).map_err(|error| {
+            let path = nested_path(task, instance);
+            error.at(path.trim_end_matches(".template"))
+        })?;
+        match request.mode {
+            Mode::Incremental => Ok((request, is_inner)),
+            Mode::Complete => Err(wrong(
+                "The mode 'Complete' is not supported for nested deployments; accepted: Incremental",
+            )),
+        }
+    }
+
     /// Deploys a nested deployment and returns it as GET shows it.
     fn nested(
         &mut self,
@@ -277,49 +319,10 @@ impl<R: Resources> Run<'_, R> {
         state: &State<'_>,
         instance: &Instance,
     ) -> Result<Value, Stop> {
-        let path = match task.path {
-            "" => format!("{}.properties.template", instance.path),
-            outer => format!("{outer}.{}.properties.template", instance.path),
-        };
-        let located = |why: &str| {
-            let located = Located::from(Problem::Template(why.to_owned()));
-            stop(located.under("properties").under(&instance.path), task.path)
-        };
-        let Some(properties) = field(&instance.raw, "properties").and_then(Value::as_object) else {
-            return Err(located("the nested deployment needs 'properties'"));
-        };
-        // The template is worked out by the deployment of its own; everything else is of this one.
-        let mut own = properties.clone();
-        let template = own
-            .keys()
-            .find(|name| name.eq_ignore_ascii_case("template"))
-            .cloned();
-        let template = template.and_then(|name| own.shift_remove(&name));
-        let own = self
-            .evaluate(
-                task,
-                state,
-                instance,
-                &Value::Object(own),
-                Env::new(Phase::Body),
-            )
-            .map_err(|found| stop(found.under("properties").under(&instance.path), task.path))?;
-        let Value::Object(mut own) = own else {
-            return Err(located("the properties are an object"));
-        };
-        own.extend(template.map(|template| ("template".to_owned(), template)));
-        let request = DeploymentRequest::of_properties(&own)
-            .map_err(|error| error.at(path.trim_end_matches(".template")))?;
-        if request.mode == Mode::Complete {
-            return Err(located(
-                "The mode 'Complete' is not supported for nested deployments; accepted: Incremental",
-            ));
-        }
+        let path = nested_path(task, instance);
+        let (request, is_inner) = self.nested_request(task, state, instance)?;
         (self.ctx.authorize)(&Access::Write(&instance.id, &Value::Null))?;
         let place = place::of(&instance.id, &request, &*self.resources, self.ctx)?;
-        let is_inner = get(&Value::Object(own), "expressionEvaluationOptions")
-            .and_then(|options| get(options, "scope")?.as_str())
-            .is_some_and(|scope| scope.eq_ignore_ascii_case("inner"));
         let value = match is_inner {
             true => {
                 let (frame, types) = frame(self.session, place, &request, &path)?;
@@ -346,6 +349,15 @@ impl<R: Resources> Run<'_, R> {
         };
         record::keep(self.resources, &instance.id, &value)?;
         Ok(value)
+    }
+}
+
+/// Returns the place of the template of a nested deployment in the outermost one.
+fn nested_path(task: &Task<'_>, instance: &Instance) -> String {
+    let path = format!("{}.properties.template", instance.path);
+    match task.path {
+        "" => path,
+        outer => format!("{outer}.{path}"),
     }
 }
 

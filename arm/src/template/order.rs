@@ -10,7 +10,8 @@ use std::collections::{BinaryHeap, HashMap};
 #[derive(Debug, Default)]
 pub struct Directory {
     ids: HashMap<String, usize>,
-    names: HashMap<String, Vec<usize>>,
+    /// The keys of IDs and the instances that have a name.
+    names: HashMap<String, Vec<(String, usize)>>,
     symbols: HashMap<String, Vec<usize>>,
     loops: HashMap<String, usize>,
     members: Vec<Vec<usize>>,
@@ -43,6 +44,10 @@ impl Directory {
         let instances = &expanded.instances;
         for (at, one) in instances.iter().enumerate() {
             let key = one.id.key();
+            for name in names_of(one) {
+                let named = directory.names.entry(name).or_default();
+                named.push((key.clone(), at));
+            }
             match directory.ids.get(&key).and_then(|at| instances.get(*at)) {
                 Some(other) if other.fate == Fate::Deployed => {
                     if one.fate == Fate::Deployed {
@@ -56,12 +61,6 @@ impl Directory {
                 _ => {
                     directory.ids.insert(key, at);
                 }
-            }
-            let name = one.name.to_ascii_lowercase();
-            let kind = one.id.kind().to_ascii_lowercase();
-            let full = format!("{kind}/{name}");
-            for key in [name, full] {
-                directory.names.entry(key).or_default().push(at);
             }
             if let Some(symbol) = &one.symbol {
                 let symbol = symbol.to_ascii_lowercase();
@@ -115,13 +114,30 @@ impl Directory {
             }
         }
         let named = self.names.get(&key).map(Vec::as_slice).unwrap_or_default();
-        let mut others = named.iter().filter(|at| Some(**at) != but);
-        match (others.next(), others.next()) {
-            (None, _) => named.first().map_or(Meant::Nothing, |at| Meant::One(*at)),
-            (Some(at), None) => Meant::One(*at),
-            (Some(_), Some(_)) => Meant::Many,
+        let others = named.iter().filter(|named| Some(named.1) != but);
+        let mut ids: Vec<&String> = others.map(|(id, _)| id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        match ids.as_slice() {
+            // Its own name, or nothing's.
+            [] => named
+                .first()
+                .map_or(Meant::Nothing, |named| Meant::One(named.1)),
+            // One resource in two ways, of which a condition takes one, is one resource.
+            [id] => self
+                .ids
+                .get(*id)
+                .map_or(Meant::Nothing, |at| Meant::One(*at)),
+            _ => Meant::Many,
         }
     }
+}
+
+/// Returns the names of a resource beside its ID: its own, and that behind its type.
+fn names_of(one: &Instance) -> [String; 2] {
+    let name = one.name.to_ascii_lowercase();
+    let full = format!("{}/{name}", one.id.kind().to_ascii_lowercase());
+    [name, full]
 }
 
 /// An order in which every resource comes after what it depends on; without a reason to do otherwise,
@@ -194,19 +210,8 @@ pub fn order(
         dependencies.push(own);
     }
     serial(instances, &mut graph);
-    // A child cannot be put before its parent. The platform leaves the order to the template; what
-    // would fail there by chance never does here. The template's own word has precedence.
-    let mut with_parents = graph.clone();
-    for (at, one) in instances.iter().enumerate() {
-        let parent = one.id.parent().or_else(|| match &one.id.scope {
-            Scope::Resource(of) => Some((**of).clone()),
-            _ => None,
-        });
-        if let Some(parent) = parent.and_then(|parent| directory.ids.get(&parent.key())) {
-            with_parents.edge(*parent, at);
-        }
-    }
-    let sorted = with_parents.sort().or_else(|_| graph.sort());
+    let sorted = with_parents(instances, directory, &graph).sort();
+    let sorted = sorted.or_else(|_| graph.sort());
     let sorted = sorted.map_err(|at| {
         let one = instances.get(at);
         let id = one.map(|one| one.id.to_string()).unwrap_or_default();
@@ -220,6 +225,23 @@ pub fn order(
         instances: sorted,
         dependencies,
     })
+}
+
+/// Returns the graph with each child after its parent, and each extension after what it extends. The
+/// platform leaves that to the template; what would fail there by chance never does here. Where the
+/// template's own word is another one, that has precedence.
+fn with_parents(instances: &[Instance], directory: &Directory, graph: &Graph) -> Graph {
+    let mut graph = graph.clone();
+    for (at, one) in instances.iter().enumerate() {
+        let parent = one.id.parent().or_else(|| match &one.id.scope {
+            Scope::Resource(of) => Some((**of).clone()),
+            _ => None,
+        });
+        if let Some(parent) = parent.and_then(|parent| directory.ids.get(&parent.key())) {
+            graph.edge(*parent, at);
+        }
+    }
+    graph
 }
 
 /// Returns the problem that a resource depends on itself.

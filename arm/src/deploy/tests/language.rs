@@ -99,6 +99,10 @@ fn circles_and_unknown_names_are_refused() {
     assert_eq!(error.target.as_deref(), Some("resources[0].dependsOn"));
     let error = refusal(json!([on("a", "a")]));
     assert!(error.message.contains("Circular"), "{error}");
+    let twins =
+        json!([on("a", "b"), plain("b"), { "type": "A.B/d", "apiVersion": "1", "name": "b" }]);
+    let error = refusal(twins);
+    assert!(error.message.contains("'b' is ambiguous"), "{error}");
     let error = refusal(json!([plain("a"), plain("A")]));
     assert!(error.message.contains("defined multiple times"), "{error}");
 }
