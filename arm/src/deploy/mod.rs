@@ -94,7 +94,7 @@ pub fn what_if<R: Resources>(
     request: &DeploymentRequest,
     ctx: &DeployContext<'_>,
 ) -> Result<DeploymentResult, ArmError> {
-    let (_, log) = perform(
+    let (_, mut log) = perform(
         resources,
         id,
         request,
@@ -102,7 +102,7 @@ pub fn what_if<R: Resources>(
         "InvalidTemplateDeployment",
         true,
     )?;
-    let changes = whatif::changes(&*resources, id, &log, request.ids_only);
+    let changes = whatif::changes(&*resources, id, &mut log, request.ids_only);
     let value = json!({
         "status": "Succeeded",
         "properties": { "correlationId": ctx.correlation, "changes": changes },

@@ -12,24 +12,26 @@ use std::collections::HashSet;
 pub(super) fn changes<R: Resources>(
     resources: &R,
     id: &ResourceId,
-    log: &Log,
+    log: &mut Log,
     ids_only: bool,
 ) -> Vec<Value> {
     let mut shown = Vec::new();
-    for change in &log.written {
-        shown.push(changed(change, resources.show(&change.id), ids_only));
+    let mut known: HashSet<String> = log.roots();
+    known.extend(log.deleted.iter().map(|change| change.id.key()));
+    for change in &mut log.written {
+        let after = resources.show(&change.id);
+        shown.push(changed(change, after, ids_only));
     }
-    for change in &log.deleted {
+    for change in &mut log.deleted {
         let mut fields = Map::new();
         fields.insert("resourceId".to_owned(), change.id.to_string().into());
         fields.insert("changeType".to_owned(), "Delete".into());
         if !ids_only {
-            fields.insert("before".to_owned(), view(change, change.before.clone()));
+            let before = change.before.take();
+            fields.insert("before".to_owned(), view(change, before));
         }
         shown.push(Value::Object(fields));
     }
-    let mut known: HashSet<String> = log.roots();
-    known.extend(log.deleted.iter().map(|change| change.id.key()));
     if let Scope::Group(..) = id.scope {
         for other in resources.in_group(&id.scope) {
             if known.contains(&other.key()) || other.is(DEPLOYMENTS) {
@@ -49,8 +51,8 @@ pub(super) fn changes<R: Resources>(
     shown
 }
 
-fn changed(change: &Change, after: Option<Value>, ids_only: bool) -> Value {
-    let before = change.before.clone();
+fn changed(change: &mut Change, after: Option<Value>, ids_only: bool) -> Value {
+    let before = change.before.take();
     let (before, after) = (
         before.map(|value| shown_value(value, change.api_version.as_deref())),
         after.map(|value| shown_value(value, change.api_version.as_deref())),
