@@ -5,6 +5,9 @@
 //! with population count for fast and scalable software IP routing table lookup", SIGCOMM 2015).
 //! A lookup touches the table and at most three nodes. Addresses are widened to 34 bits, two zero
 //! bits at the end, so that the strides 16 + 6 + 6 + 6 come out even.
+//!
+//! A few prefixes are a list that is looked through: the flat table takes 256 KiB whatever is in it,
+//! and a policy has two tables of a few routes for every virtual network.
 
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
@@ -14,6 +17,8 @@ const ROOT_BITS: u32 = 16;
 const STRIDE: u32 = 6;
 const LEAF: u32 = 1 << 31;
 const NO_VALUE: u32 = 0;
+/// The most prefixes that are a list: these are looked through in about the time of a cache miss.
+const FEW: usize = 16;
 
 /// A slot's content: a node's index, or with the top bit set a leaf. A leaf holds the value plus
 /// one, or [`NO_VALUE`].
@@ -29,9 +34,19 @@ struct Node {
     first_leaf: u32,
 }
 
+/// A prefix of a short list.
+#[derive(Clone, Copy, Debug)]
+struct Listed {
+    network: u32,
+    mask: u32,
+    value: u32,
+}
+
 /// Longest-prefix match from IPv4 prefixes to values below 2^31 - 1.
 #[derive(Clone, Debug, Default)]
 pub struct Lpm {
+    /// All prefixes where there are few, the longest first; then the rest is empty.
+    few: Vec<Listed>,
     root: Vec<Slot>,
     nodes: Vec<Node>,
     leaves: Vec<u32>,
@@ -59,9 +74,15 @@ impl Lpm {
     /// are left out.
     #[must_use]
     pub fn new(prefixes: impl IntoIterator<Item = (Ipv4Net, u32)>) -> Self {
-        let mut entries: Vec<Entry> = prefixes
+        let prefixes: Vec<(Ipv4Net, u32)> = prefixes
             .into_iter()
             .filter(|&(_, value)| value < LEAF - 1)
+            .collect();
+        if prefixes.len() <= FEW {
+            return Self::listed(&prefixes);
+        }
+        let mut entries: Vec<Entry> = prefixes
+            .into_iter()
             .map(|(prefix, value)| Entry {
                 key: widen(prefix.network()),
                 len: u32::from(prefix.prefix_len()),
@@ -69,9 +90,6 @@ impl Lpm {
             })
             .collect();
         let mut lpm = Self::default();
-        if entries.is_empty() {
-            return lpm;
-        }
         // Stable, so that of equal prefixes the later one is laid last.
         entries.sort_by_key(|entry| entry.len);
         let (mut root, below) = lay(&entries, 0, ROOT_BITS, LEAF | NO_VALUE);
@@ -86,10 +104,34 @@ impl Lpm {
         lpm
     }
 
+    fn listed(prefixes: &[(Ipv4Net, u32)]) -> Self {
+        // The last one first, so that of equal prefixes it is found.
+        let mut few: Vec<Listed> = prefixes
+            .iter()
+            .rev()
+            .map(|&(prefix, value)| Listed {
+                network: prefix.network().into(),
+                mask: prefix.netmask().into(),
+                value,
+            })
+            .collect();
+        few.sort_by_key(|listed| std::cmp::Reverse(listed.mask));
+        Self {
+            few,
+            ..Self::default()
+        }
+    }
+
     /// Returns the value of the longest prefix that covers `address`.
     #[must_use]
     #[inline]
     pub fn lookup(&self, address: Ipv4Addr) -> Option<u32> {
+        if self.root.is_empty() {
+            let bits = u32::from(address);
+            let mut few = self.few.iter();
+            let found = few.find(|listed| bits & listed.mask == listed.network);
+            return found.map(|listed| listed.value);
+        }
         let key = widen(address);
         let mut slot = *self.root.get(index(key, 0, ROOT_BITS))?;
         let mut depth = ROOT_BITS;
@@ -114,6 +156,7 @@ impl Lpm {
         self.root.len() * size_of::<Slot>()
             + self.nodes.len() * size_of::<Node>()
             + self.leaves.len() * size_of::<u32>()
+            + self.few.len() * size_of::<Listed>()
     }
 
     /// Makes room for `count` nodes side by side and returns the first one's index.
@@ -244,6 +287,18 @@ mod tests {
     fn later_of_two_equal_prefixes_stands() {
         let lpm = Lpm::new([(net("10.0.0.0/8"), 1), (net("10.0.0.0/8"), 2)]);
         assert_eq!(lpm.lookup(Ipv4Addr::new(10, 1, 1, 1)), Some(2));
+        // In a table that is no list too.
+        let others = (0..20u8).map(|at| (Ipv4Net::new_assert([11, at, 0, 0].into(), 16), 3));
+        let both = [(net("10.0.0.0/8"), 1), (net("10.0.0.0/8"), 2)];
+        let lpm = Lpm::new(both.into_iter().chain(others));
+        assert_eq!(lpm.lookup(Ipv4Addr::new(10, 1, 1, 1)), Some(2));
+        assert_eq!(lpm.lookup(Ipv4Addr::new(11, 19, 0, 1)), Some(3));
+    }
+
+    #[test]
+    fn a_few_prefixes_take_little_room() {
+        let few = (0..6u8).map(|at| (Ipv4Net::new_assert([10, at, 0, 0].into(), 16), 1));
+        assert!(Lpm::new(few).size_bytes() < 256);
     }
 
     proptest! {
