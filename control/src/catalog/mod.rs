@@ -217,7 +217,8 @@ impl Catalog {
     /// `locations`; nothing if the file has it. An endpoint without a prefix would do nothing.
     #[must_use]
     pub fn lacking(&self, service: &Service, locations: &Locations) -> Option<String> {
-        if !self.prefixes(service, locations).is_empty() {
+        let mut tags = self.supplying_tags(service, locations).into_iter();
+        if tags.any(|tag| !tag.prefixes.is_empty()) {
             return None;
         }
         let tags = service.tags.join(" and ");

@@ -2,14 +2,14 @@
 
 use super::numbers::PortNumbers;
 use super::{CompileError, missing};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Location};
 use crate::model::{EndpointPolicy, Model, ResourceRule, RuleCallers, ServiceInstance, Subnet};
 use ipnet::Ipv4Net;
 use postern_dataplane::policy::{
     AccessRule, AccessTable, AddrSet, EndpointPolicy as CompiledPolicy, NetworkRules, Resource,
     ResourceId, Who,
 };
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// The tag of everything that is the platform's, where the file has it.
@@ -23,9 +23,12 @@ pub(super) fn table(
     numbers: &mut PortNumbers,
 ) -> Result<AccessTable, CompileError> {
     let mut resources = Vec::with_capacity(model.services.len());
+    let mut hidden = Hidden::new(model);
     for service in &model.services {
         let id = numbers.resource(&service.id())?;
-        resources.push((id, resource(model, catalog, service, numbers)?));
+        let hidden = hidden.from(service);
+        let compiled = resource((model, catalog), service, hidden, numbers)?;
+        resources.push((id, compiled));
     }
     let ids: Vec<ResourceId> = resources.iter().map(|(id, _)| *id).collect();
     let mut policies = Vec::new();
@@ -39,10 +42,36 @@ pub(super) fn table(
     Ok(AccessTable::new(resources, policies))
 }
 
+/// The public sources that resources do not get to see, by their region.
+struct Hidden<'m> {
+    model: &'m Model,
+    by_region: HashMap<&'m Location, Arc<AddrSet>>,
+}
+
+impl<'m> Hidden<'m> {
+    fn new(model: &'m Model) -> Self {
+        let by_region = HashMap::new();
+        Self { model, by_region }
+    }
+
+    fn from(&mut self, service: &'m ServiceInstance) -> Arc<AddrSet> {
+        let is_storage = service.service.name == EndpointPolicy::SERVICE;
+        if !is_storage || !self.model.settings.same_region_public_source_hidden {
+            return Arc::default();
+        }
+        let sources = || {
+            let sources = self.model.public_sources_in(&service.location);
+            Arc::new(AddrSet::from_prefixes(sources))
+        };
+        let known = self.by_region.entry(&service.location);
+        Arc::clone(known.or_insert_with(sources))
+    }
+}
+
 fn resource(
-    model: &Model,
-    catalog: &Catalog,
+    (model, catalog): (&Model, &Catalog),
     service: &ServiceInstance,
+    hidden: Arc<AddrSet>,
     numbers: &mut PortNumbers,
 ) -> Result<Resource, CompileError> {
     let written = &service.resource.rules;
@@ -56,12 +85,6 @@ fn resource(
             access: rule.access,
         }));
     }
-    let is_storage = service.service.name == EndpointPolicy::SERVICE;
-    let hidden = if is_storage && model.settings.same_region_public_source_hidden {
-        model.public_sources_in(&service.location)
-    } else {
-        Vec::new()
-    };
     Ok(Resource {
         service: service.service.id(),
         address: service.address,
@@ -69,7 +92,7 @@ fn resource(
             public_network_access: service.resource.public_network_access,
             rules,
             otherwise: written.otherwise,
-            hidden: Arc::new(AddrSet::from_prefixes(hidden)),
+            hidden,
         },
         has_front: service.front.is_some(),
         refusal: service.resource.refusal,

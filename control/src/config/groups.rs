@@ -1,6 +1,7 @@
 //! Application security groups: who is a member, and what rules may say of them.
 
 use super::loader::{Claims, Loader, name};
+use super::names::Names;
 use super::problem::Problem;
 use super::section::{At, Errors, Section};
 use crate::model::{ApplicationSecurityGroup, Model, Peer, SecurityRule};
@@ -45,24 +46,21 @@ impl Loader<'_> {
 }
 
 /// Reads the groups on one side of a rule.
-pub(super) fn peer(section: &Section<'_>, key: &'static str, known: &[String]) -> Option<Peer> {
+pub(super) fn peer(section: &Section<'_>, key: &'static str, known: &Names) -> Option<Peer> {
     let groups = names(section, key, MOST_ON_A_SIDE, known);
     (!groups.is_empty()).then_some(Peer::Groups(groups))
 }
 
 /// Reads a list of groups, spelled as they are declared, each once.
-fn names(section: &Section<'_>, key: &str, most: usize, known: &[String]) -> Vec<String> {
+fn names(section: &Section<'_>, key: &str, most: usize, known: &Names) -> Vec<String> {
     let mut groups: Vec<String> = Vec::new();
     for At { key, value } in section.texts(key, NAMES) {
-        match known.iter().find(|known| known.eq_ignore_ascii_case(value)) {
+        match known.find(value) {
             Some(name) if groups.contains(name) => {}
             Some(name) => groups.push(name.clone()),
             None => {
-                let known = match known {
-                    [] => "none, the file declares no applicationSecurityGroup".to_owned(),
-                    known => known.join(", "),
-                };
                 let kind = "applicationSecurityGroup";
+                let known = known.listed(kind);
                 let problem = Problem::UnknownReference { kind, known };
                 section
                     .errors()

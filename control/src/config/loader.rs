@@ -1,5 +1,6 @@
 //! The order in which a configuration is read, and what is known on the way.
 
+use super::names::{Names, own_name};
 use super::network::VNET_KEYS;
 use super::problem::Problem;
 use super::rules::NSG_KEYS;
@@ -7,7 +8,7 @@ use super::section::{Errors, Section};
 use super::{access, api, policies};
 use super::{front, groups, resources, routing, rules, settings};
 use crate::catalog::{Catalog, Location};
-use crate::model::{Model, NOT_PUBLIC, NamespaceRef, Scope};
+use crate::model::{Model, NOT_PUBLIC, NamespaceRef, Scope, VirtualNetwork};
 use ipnet::Ipv4Net;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -75,18 +76,16 @@ impl<T: Hash + Eq> Claims<T> {
     }
 }
 
-/// The names of what can be referred to, whether or not the rest of it can be read: a reference to
-/// something broken is not a second error.
-#[derive(Default)]
+/// The names of what can be referred to.
 pub(super) struct Declared {
-    pub(super) nsgs: Vec<String>,
-    pub(super) asgs: Vec<String>,
-    pub(super) gateways: Vec<String>,
-    pub(super) route_tables: Vec<String>,
-    pub(super) policies: Vec<String>,
-    pub(super) vnets: Vec<String>,
+    pub(super) nsgs: Names,
+    pub(super) asgs: Names,
+    pub(super) gateways: Names,
+    pub(super) route_tables: Names,
+    pub(super) policies: Names,
+    pub(super) vnets: Names,
     /// Names of subnets by the name of their network.
-    pub(super) subnets: HashMap<String, Vec<String>>,
+    pub(super) subnets: HashMap<String, Names>,
 }
 
 /// The state of reading one configuration.
@@ -96,6 +95,8 @@ pub(super) struct Loader<'f> {
     pub(super) catalog: &'f Catalog,
     pub(super) declared: Declared,
     pub(super) model: Model,
+    /// Where networks are in the model, by their names.
+    pub(super) vnet_places: HashMap<String, usize>,
     /// Public, service and internet addresses.
     pub(super) addresses: Claims<Ipv4Addr>,
     /// Private addresses by network.
@@ -111,6 +112,7 @@ impl<'f> Loader<'f> {
             catalog,
             declared: declared(table),
             model: Model::default(),
+            vnet_places: HashMap::new(),
             addresses: Claims::default(),
             private: Claims::default(),
             namespaces: Claims::default(),
@@ -184,7 +186,7 @@ impl<'f> Loader<'f> {
         let sections = root.sections(key, NSG_KEYS);
         root.limit(key, sections.len(), rules::MOST_NSGS);
         for section in sections {
-            let known = (self.catalog, &*self.declared.asgs);
+            let known = (self.catalog, &self.declared.asgs);
             let nsg = rules::nsg(&section, &mut names, known);
             self.model.nsgs.extend(nsg);
         }
@@ -208,9 +210,16 @@ impl<'f> Loader<'f> {
                 continue;
             };
             vnet.peerings = self.peerings(&section, &vnet, &mut links);
+            let place = self.model.vnets.len();
+            self.vnet_places.insert(vnet.name.clone(), place);
             self.model.vnets.push(vnet);
         }
         self.check_peerings(&links);
+    }
+
+    /// Returns the network of this name, in the spelling of its declaration.
+    pub(super) fn known_vnet(&self, name: &str) -> Option<&VirtualNetwork> {
+        self.model.vnets.get(*self.vnet_places.get(name)?)
     }
 
     /// Returns the region of a resource: its own, else that of the file.
@@ -237,16 +246,12 @@ impl<'f> Loader<'f> {
         section: &Section<'_>,
         key: &str,
         kind: &'static str,
-        known: &[String],
+        known: &Names,
     ) -> Option<String> {
         let name = section.text(key, "the name of a resource of this file")?;
-        let found = known.iter().find(|known| known.eq_ignore_ascii_case(name));
+        let found = known.find(name);
         if found.is_none() {
-            let known = if known.is_empty() {
-                format!("none, the file declares no {kind}")
-            } else {
-                known.join(", ")
-            };
+            let known = known.listed(kind);
             section.refuse(key, Problem::UnknownReference { kind, known });
         }
         found.cloned()
@@ -311,22 +316,9 @@ fn is_name(name: &str) -> bool {
 }
 
 fn declared(table: &Table) -> Declared {
-    let vnets = tables(table, "virtualNetwork");
-    let subnets = vnets.iter().filter_map(|vnet| {
-        Some((
-            own_name(vnet)?,
-            tables(vnet, "subnet")
-                .into_iter()
-                .filter_map(own_name)
-                .collect(),
-        ))
-    });
-    let names = |key| {
-        tables(table, key)
-            .into_iter()
-            .filter_map(own_name)
-            .collect()
-    };
+    let vnets = tables(table, "virtualNetwork").into_iter();
+    let subnets = vnets.filter_map(|vnet| Some((own_name(vnet)?, Names::of(vnet, "subnet"))));
+    let names = |key| Names::of(table, key);
     Declared {
         nsgs: names("networkSecurityGroup"),
         asgs: names("applicationSecurityGroup"),
@@ -338,15 +330,11 @@ fn declared(table: &Table) -> Declared {
     }
 }
 
-fn tables<'t>(table: &'t Table, key: &str) -> Vec<&'t Table> {
+pub(super) fn tables<'t>(table: &'t Table, key: &str) -> Vec<&'t Table> {
     let values = table
         .get(key)
         .and_then(Value::as_array)
         .map(Vec::as_slice)
         .unwrap_or_default();
     values.iter().filter_map(Value::as_table).collect()
-}
-
-fn own_name(table: &Table) -> Option<String> {
-    table.get("name").and_then(Value::as_str).map(str::to_owned)
 }

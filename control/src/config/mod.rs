@@ -13,6 +13,7 @@ mod dns;
 mod front;
 mod groups;
 mod loader;
+mod names;
 mod network;
 mod placing;
 mod policies;

@@ -65,14 +65,10 @@ impl Loader<'_> {
         for At { key, value } in section.texts(ATTACHED, NAMES) {
             let refuse = |problem| self.errors.add(&key, Some(format!("{value:?}")), problem);
             let known = &self.declared.policies;
-            let Some(name) = known.iter().find(|name| name.eq_ignore_ascii_case(value)) else {
-                refuse(Problem::UnknownReference {
-                    kind: "serviceEndpointPolicy",
-                    known: match known.as_slice() {
-                        [] => "none, the file declares no serviceEndpointPolicy".to_owned(),
-                        names => names.join(", "),
-                    },
-                });
+            let Some(name) = known.find(value) else {
+                let kind = "serviceEndpointPolicy";
+                let known = known.listed(kind);
+                refuse(Problem::UnknownReference { kind, known });
                 continue;
             };
             let policy = self

@@ -192,7 +192,7 @@ impl Loader<'_> {
     fn claim_private(&mut self, section: &Section<'_>, vnet: &str, subnet: &str, at: Ipv4Addr) {
         const KEY: &str = "privateIPAddress";
         // A subnet that could not be read was reported there.
-        let known = self.model.vnet(vnet).and_then(|vnet| vnet.subnet(subnet));
+        let known = self.known_vnet(vnet).and_then(|vnet| vnet.subnet(subnet));
         if let Some(problem) = known.and_then(|subnet| outside(subnet, at)) {
             section.refuse(KEY, problem);
         }

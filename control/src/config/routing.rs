@@ -10,6 +10,7 @@ use crate::model::{
     UserNextHop, UserRoute, VirtualNetwork,
 };
 use ipnet::Ipv4Net;
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
 pub(super) const TABLE_KEYS: &[&str] = &["name", "disableBgpRoutePropagation", "route"];
@@ -117,14 +118,12 @@ impl Loader<'_> {
     /// Refuses peerings between networks whose ranges meet: with each other, or with those of
     /// another peer of the same network.
     pub(super) fn check_peerings(&self, links: &[At<(String, String)>]) {
-        for (at, link) in links.iter().enumerate() {
+        let mut peers: HashMap<&str, Vec<&str>> = HashMap::new();
+        for link in links {
             let (own, remote) = &link.value;
-            let earlier = links.iter().take(at).map(|link| &link.value);
-            let siblings = earlier
-                .filter(|(vnet, _)| vnet == own)
-                .map(|(_, other)| other);
-            for other in std::iter::once(own).chain(siblings) {
-                let (Some(one), Some(two)) = (self.model.vnet(remote), self.model.vnet(other))
+            let others = peers.entry(own).or_insert_with(|| vec![own]);
+            for other in others.iter() {
+                let (Some(one), Some(two)) = (self.known_vnet(remote), self.known_vnet(other))
                 else {
                     continue;
                 };
@@ -139,6 +138,7 @@ impl Loader<'_> {
                         .add(&link.key, Some(format!("{:?}", one.name)), problem);
                 }
             }
+            others.push(remote);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Network security groups and their rules.
 
 use super::loader::{Claims, name};
+use super::names::Names;
 use super::problem::Problem;
 use super::section::{Accepted, At, Section};
 use crate::catalog::Catalog;
@@ -53,7 +54,7 @@ const MOST_RULES: usize = 1000;
 const MOST_VALUES: usize = 4000;
 
 /// What rules refer to: service tags, and the names of application security groups.
-type Known<'k> = (&'k Catalog, &'k [String]);
+type Known<'k> = (&'k Catalog, &'k Names);
 
 /// Reads a group.
 pub(super) fn nsg(

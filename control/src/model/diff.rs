@@ -1,5 +1,7 @@
 //! What differs between two models, resource by resource.
 
+mod reduce;
+
 use super::rules::{access_name, direction_name};
 use super::{Device, Model, Scope, ServiceInstance};
 use postern_dataplane::policy::CloseMode;
@@ -81,7 +83,8 @@ impl Model {
     /// and changes in the order of `new`. The order of resources within a model does not count.
     #[must_use]
     pub fn diff(&self, new: &Self) -> Vec<Change> {
-        let (old, new) = (items(self), items(new));
+        let (old, new) = reduce::differing(self, new);
+        let (old, new) = (items(&old), items(&new));
         let before: HashMap<_, _> = old.iter().map(|item| (item.key(), item)).collect();
         let after: HashMap<_, _> = new.iter().map(|item| (item.key(), item)).collect();
         let removed = old.iter().filter(|item| !after.contains_key(&item.key()));
