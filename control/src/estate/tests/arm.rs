@@ -249,22 +249,21 @@ fn an_inline_group_and_an_old_rule_of_a_namespace_are_understood() {
 
 #[test]
 fn what_is_spelled_otherwise_means_the_same() {
+    let mut both = vnet(json!({
+        "addressPrefix": null,
+        "addressPrefixes": ["10.0.1.0/24", "fd00::/64"],
+        "serviceEndpoints": [
+            { "service": "microsoft.storage", "locations": ["*"], "provisioningState": "Succeeded" },
+            { "service": "Microsoft.Sql" },
+        ],
+        "networkSecurityGroup": { "id": id("NETWORKSECURITYGROUPS/N").to_uppercase() },
+        "delegations": [], "privateEndpointNetworkPolicies": "Disabled",
+    }));
+    both["properties"]["addressSpace"]["addressPrefixes"] = json!(["10.0.0.0/16", "fd00::/48"]);
     let estate = of(
         host(),
         &[
-            (
-                "Microsoft.Network/virtualNetworks/v",
-                vnet(json!({
-                    "addressPrefix": null,
-                    "addressPrefixes": ["10.0.1.0/24", "fd00::/64"],
-                    "serviceEndpoints": [
-                        { "service": "microsoft.storage", "locations": ["*"], "provisioningState": "Succeeded" },
-                        { "service": "Microsoft.Sql" },
-                    ],
-                    "networkSecurityGroup": { "id": id("NETWORKSECURITYGROUPS/N").to_uppercase() },
-                    "delegations": [], "privateEndpointNetworkPolicies": "Disabled",
-                })),
-            ),
+            ("Microsoft.Network/virtualNetworks/v", both),
             (
                 "Microsoft.Network/networkSecurityGroups/n",
                 json!({ "properties": { "securityRules": [
@@ -279,7 +278,7 @@ fn what_is_spelled_otherwise_means_the_same() {
                     { "name": "q", "properties": {
                         "priority": 101, "direction": "Inbound", "access": "Deny", "protocol": "*",
                         "sourceApplicationSecurityGroups": [{ "id": id("applicationSecurityGroups/g") }],
-                        "sourcePortRange": "any", "destinationAddressPrefix": "*",
+                        "sourcePortRange": "*", "destinationAddressPrefix": "*",
                         "destinationPortRange": "*",
                     }},
                 ]}}),

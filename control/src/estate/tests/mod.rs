@@ -5,6 +5,7 @@ mod errors;
 mod generate;
 mod law;
 mod running;
+mod size;
 
 use super::*;
 use crate::catalog::Catalog;

@@ -287,11 +287,21 @@ fn a_preview_tells_routes_and_rules_and_changes_nothing() {
         .unwrap()
         .len();
     assert_eq!(rules, 7);
-    // The account's rule was granted already, so that its endpoint may go; a prefix that leaves the
-    // NIC outside may not.
-    let error = change(json!({ "addressPrefix": "10.0.9.0/24", "networkSecurityGroup": nsg }));
-    let error = error.unwrap_err();
-    assert_eq!(error.code, "PrivateIPAddressNotInSubnet");
+    // What the loader refuses is said as when it is done.
+    let rule: ResourceId = id("networkSecurityGroups/nsg/securityRules/x")
+        .parse()
+        .unwrap();
+    let body = json!({ "properties": {
+        "priority": 100, "direction": "Inbound", "access": "Allow", "protocol": "Tcp",
+        "sourceAddressPrefix": "NoSuchTag", "sourcePortRange": "*",
+        "destinationAddressPrefix": "*", "destinationPortRange": "22",
+    }});
+    let mut stage = Stage::new(&now, &settings(now.host(), &CATALOG, 2));
+    stage
+        .put(&rule, body, &Conditions::none(), Origin::Api)
+        .unwrap();
+    let error = super::super::preview(&fabric, &now, &stage.into_estate()).unwrap_err();
+    assert_eq!(error.code, "SecurityRuleInvalidAddressPrefix");
     assert_eq!(fabric.epoch().0, 1);
 }
 

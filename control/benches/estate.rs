@@ -1,0 +1,81 @@
+//! What a change of a large estate costs before packets obey it: a thousand networks of ten subnets
+//! are lowered, loaded, compared and compiled.
+//!
+//! `cargo bench -p postern-control --bench estate`. Times are of one core of the machine at hand.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a benchmark is no interface, and stops where its surroundings fail"
+)]
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use postern_arm::document::{Document, Origin};
+use postern_arm::estate::{Estate, Parts};
+use postern_control::catalog::Catalog;
+use postern_control::compile::{PortNumbers, compile};
+use postern_control::config::parse_table;
+use postern_control::estate::lower;
+use postern_dataplane::policy::Epoch;
+use serde_json::{Value, json};
+use std::hint::black_box;
+
+const NETWORKS: usize = 1000;
+const SUBNETS: usize = 10;
+
+fn network(at: usize) -> Value {
+    let (high, low) = (at / 256, at % 256);
+    let subnets = (0..SUBNETS).map(|subnet| {
+        json!({ "name": format!("subnet{subnet}"), "properties": {
+            "addressPrefix": format!("10.{low}.{}.0/24", high * 16 + subnet),
+            "serviceEndpoints": [{ "service": "Microsoft.Storage" }],
+        }})
+    });
+    json!({ "location": "koreacentral", "properties": {
+        "addressSpace": { "addressPrefixes": [format!("10.{low}.{}.0/20", high * 16)] },
+        "subnets": subnets.collect::<Vec<_>>(),
+    }})
+}
+
+fn estate() -> Estate {
+    let group = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks";
+    let documents = (0..NETWORKS).map(|at| Document {
+        id: format!("{group}/vnet{at}").parse().unwrap(),
+        alias: format!("vnet{at}"),
+        origin: Origin::Api,
+        created: 1,
+        created_at: 0,
+        version: 1,
+        body: network(at).as_object().unwrap().clone(),
+    });
+    Estate::from_parts(Parts {
+        documents: documents.collect(),
+        ..Parts::default()
+    })
+}
+
+fn change(c: &mut Criterion) {
+    let catalog = Catalog::bundled().unwrap();
+    let estate = estate();
+    let table = lower(&estate);
+    let model = parse_table(&table, &catalog).unwrap();
+    let mut changed = model.clone();
+    for subnet in changed.vnets.iter_mut().skip(NETWORKS / 2).take(1) {
+        subnet.subnets.pop();
+    }
+    let mut numbers = PortNumbers::default();
+    compile(&model, &catalog, Epoch(1), &mut numbers).unwrap();
+    let mut group = c.benchmark_group("1,000 networks of 10 subnets");
+    group.sample_size(10);
+    group.bench_function("lower", |b| b.iter(|| lower(black_box(&estate))));
+    group.bench_function("load", |b| {
+        b.iter(|| parse_table(&table, &catalog).unwrap())
+    });
+    group.bench_function("diff", |b| b.iter(|| model.diff(black_box(&changed))));
+    group.bench_function("compile", |b| {
+        b.iter(|| compile(&model, &catalog, Epoch(2), &mut numbers.clone()).unwrap());
+    });
+    group.finish();
+}
+
+criterion_group!(benches, change);
+criterion_main!(benches);
