@@ -13,10 +13,32 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 /// The longest form that is read.
-const MOST: usize = 64 * 1024;
+pub(crate) const MOST: usize = 64 * 1024;
+
+/// Returns whether a path needs no token.
+pub(crate) fn is_open(path: &str) -> bool {
+    let Ok(Target::Other(words)) = Target::read(path) else {
+        return false;
+    };
+    let lower: Vec<String> = words.iter().map(|word| word.to_ascii_lowercase()).collect();
+    let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
+    matches!(
+        lower.as_slice(),
+        ["metadata", "endpoints"]
+            | [_, "discovery", "instance" | "keys"]
+            | [_, "discovery", "v2.0", "keys"]
+            | [_, ".well-known", "openid-configuration"]
+            | [_, "v2.0", ".well-known", "openid-configuration"]
+            | [_, "oauth2", "token"]
+            | [_, "oauth2", "v2.0", "token"]
+    )
+}
 
 /// Answers a request that needs no token; none if it needs one.
 pub(crate) fn open(api: &Api, request: &Request) -> Option<Response> {
+    if !is_open(&request.path) {
+        return None;
+    }
     let Ok(Target::Other(words)) = Target::read(&request.path) else {
         return None;
     };

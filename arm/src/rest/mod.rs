@@ -95,6 +95,22 @@ impl Api {
         *current = Arc::new(next(&current));
     }
 
+    /// Returns how long a body is worth reading, by the head of its request: who has no token is not let
+    /// send much.
+    ///
+    /// # Errors
+    ///
+    /// The request is refused whatever its body is; the answer.
+    pub fn admit(&self, head: &Request) -> Result<usize, Response> {
+        if login::is_open(&head.path) {
+            return Ok(login::MOST);
+        }
+        match Caller::of(head, &self.state()) {
+            Ok(_) => Ok(MAX_BODY),
+            Err(error) => Err(self.dress(refusal(&error, head), head, &new_guid())),
+        }
+    }
+
     /// Answers a request.
     pub fn handle(&self, request: &Request) -> Response {
         let id = new_guid();
@@ -115,9 +131,15 @@ impl Api {
             refusal(&error, request)
         });
         tracing::debug!(request = id, status = answer.status, "answered");
-        let correlation = request.header("x-ms-correlation-request-id").unwrap_or(&id);
+        self.dress(answer, request, &id)
+    }
+
+    /// Adds the headers that every answer has.
+    #[allow(clippy::unused_self, reason = "what an answer has is the API's to say")]
+    fn dress(&self, answer: Response, request: &Request, id: &str) -> Response {
+        let correlation = request.header("x-ms-correlation-request-id").unwrap_or(id);
         let mut answer = answer
-            .with_header("x-ms-request-id", id.as_str())
+            .with_header("x-ms-request-id", id)
             .with_header("x-ms-correlation-request-id", correlation)
             .with_header(
                 "Strict-Transport-Security",

@@ -475,12 +475,9 @@ fn usages(
         ));
     }
     let count = |kind: &str| {
-        let all = call
-            .state
-            .estate
-            .list(scope, &format!("{namespace}/{kind}"))
-            .into_iter();
-        all.filter(|value| value.get("location").and_then(Value::as_str) == Some(location))
+        let kind = format!("{namespace}/{kind}");
+        let all = call.state.estate.find_all(scope, &kind).into_iter();
+        all.filter(|found| found.document.text("location") == location)
             .count()
     };
     let show = |kind: &str, title: &str, limit: u64| {

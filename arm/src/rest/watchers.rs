@@ -38,14 +38,10 @@ fn defaults(call: &Call<'_>, scope: &Scope) -> Vec<Value> {
     }
     let all = Scope::Subscription(subscription.to_owned());
     let regions = |kind: &str| {
-        let found = call.state.estate.list(&all, kind).into_iter();
+        let found = call.state.estate.find_all(&all, kind).into_iter();
         let mut regions: Vec<String> = found
-            .filter_map(|value| {
-                value
-                    .get("location")
-                    .and_then(Value::as_str)
-                    .map(str::to_owned)
-            })
+            .map(|found| found.document.text("location").to_owned())
+            .filter(|region| !region.is_empty())
             .collect();
         regions.sort();
         regions.dedup();

@@ -2,18 +2,18 @@
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::Watcher;
 use postern_arm::error::ArmError;
-use postern_arm::rest::{Api, MAX_BODY, Request, Response, Via, too_large};
+use postern_arm::rest::{Api, Request, Response, Via, too_large};
 use std::convert::Infallible;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_rustls::TlsAcceptor;
 use tracing::error;
 
@@ -88,38 +88,27 @@ async fn answer(
     (api, limits): &Shared,
 ) -> hyper::Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
-    let told = head.headers.get(CONTENT_LENGTH);
-    let told = told.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let most = u64::try_from(MAX_BODY).unwrap_or(u64::MAX);
-    // A body of unknown length may be as long as any.
-    let room = told
-        .unwrap_or(if body.is_end_stream() { 0 } else { most })
-        .min(most);
-    let room = u32::try_from(room.div_ceil(1024)).unwrap_or(u32::MAX);
-    let read = async {
-        let held = limits.bodies.acquire_many(room).await.ok();
-        let read = collect(body, told).await;
-        (held, read)
-    };
-    let (_held, body) = match tokio::time::timeout(BODY_TIME, read).await {
-        Ok((held, Ok(body))) => (held, body),
-        Ok((_, Err(error))) => return refuse(&error),
-        Err(_) => {
-            let message = "The request content did not arrive in time.";
-            return refuse(&ArmError::new(408, "RequestTimeout", message));
-        }
-    };
-    let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
     let headers = head.headers.iter().filter_map(|(name, value)| {
         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
     });
-    let request = Request {
+    let mut request = Request {
         method: head.method.as_str().to_owned(),
-        path: path.to_owned(),
-        query: query.to_owned(),
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
         headers: headers.collect(),
-        body,
+        body: Vec::new(),
         via: Via::Https,
+    };
+    let admitted = api.admit(&request);
+    let most = *admitted.as_ref().unwrap_or(&0);
+    let (_held, body) = match read(body, &head.headers, most, limits).await {
+        Ok(read) => read,
+        Err(error) => return refuse(&error),
+    };
+    request.body = match (admitted, body) {
+        (Err(refused), _) => return into_http(refused),
+        (Ok(_), None) => return refuse(&too_large()),
+        (Ok(_), Some(body)) => body,
     };
     let is_write = ["PUT", "PATCH", "DELETE"].contains(&head.method.as_str());
     let queue = if is_write {
@@ -149,9 +138,35 @@ async fn answer(
     )
 }
 
-/// Returns a body, if it is not too long.
-async fn collect(mut body: Incoming, told: Option<u64>) -> Result<Vec<u8>, ArmError> {
-    let most = u64::try_from(MAX_BODY).unwrap_or(u64::MAX);
+/// Returns a body with the room that it takes, if it is not longer than `most`; none if it is.
+async fn read<'l>(
+    body: Incoming,
+    headers: &HeaderMap,
+    most: usize,
+    limits: &'l Limits,
+) -> Result<(Option<SemaphorePermit<'l>>, Option<Vec<u8>>), ArmError> {
+    let told = headers.get(CONTENT_LENGTH);
+    let told = told.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let most = u64::try_from(most).unwrap_or(u64::MAX);
+    // A body of unknown length may be as long as any.
+    let room = told.unwrap_or(if body.is_end_stream() { 0 } else { most });
+    let room = u32::try_from(room.min(most).div_ceil(1024)).unwrap_or(u32::MAX);
+    let read = async {
+        let held = limits.bodies.acquire_many(room).await.ok();
+        collect(body, told, most).await.map(|body| (held, body))
+    };
+    tokio::time::timeout(BODY_TIME, read).await.map_err(|_| {
+        let message = "The request content did not arrive in time.";
+        ArmError::new(408, "RequestTimeout", message)
+    })?
+}
+
+/// Reads a body to its end, and returns it if it is not longer than `most`.
+async fn collect(
+    mut body: Incoming,
+    told: Option<u64>,
+    most: u64,
+) -> Result<Option<Vec<u8>>, ArmError> {
     if told.is_some_and(|told| told > THROWN_AWAY) {
         return Err(too_large());
     }
@@ -171,10 +186,7 @@ async fn collect(mut body: Incoming, told: Option<u64>) -> Result<Vec<u8>, ArmEr
             bytes.extend_from_slice(&data);
         }
     }
-    if length > most {
-        return Err(too_large());
-    }
-    Ok(bytes)
+    Ok((length <= most).then_some(bytes))
 }
 
 fn broken(error: &hyper::Error) -> ArmError {

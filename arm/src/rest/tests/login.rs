@@ -250,6 +250,25 @@ fn forge(token: &str, header: Value, change: impl FnOnce(&mut Value), signature:
 }
 
 #[test]
+fn a_body_is_read_as_far_as_its_head_deserves() {
+    let world = World::furnished();
+    let head = |path: &str| request("PUT", path, None);
+    let token = format!("/{T}/oauth2/v2.0/token");
+    assert_eq!(world.api.admit(&head(&token)), Ok(64 * 1024));
+    let refused = world
+        .api
+        .admit(&head(&net("virtualNetworks/v")))
+        .unwrap_err();
+    assert_eq!(code(&refused), "AuthenticationFailed");
+    assert!(refused.header("x-ms-request-id").is_some());
+    let known = head(&net("virtualNetworks/v")).with_header(
+        "Authorization",
+        &format!("Bearer {}", world.token("nobody")),
+    );
+    assert_eq!(world.api.admit(&known), Ok(MAX_BODY));
+}
+
+#[test]
 fn tokens_that_do_not_count_are_refused() {
     let world = World::furnished();
     let good = world.token("owner");
