@@ -1,5 +1,6 @@
 mod access;
 mod addresses;
+mod api;
 mod binding;
 mod dns;
 mod fronts;
