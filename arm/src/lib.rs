@@ -11,6 +11,7 @@ pub mod deploy;
 pub mod document;
 pub mod error;
 pub mod estate;
+pub mod export;
 pub mod id;
 pub mod platform;
 pub mod principals;

@@ -5,8 +5,9 @@ use super::page::{self, Filter};
 use super::request::Response;
 use super::resources::{check_scope, no_group, visible, with_etag};
 use super::{deployments, subscriptions};
+use crate::export;
 use crate::id::Scope;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 /// The type.
 pub(crate) const KIND: &str = "Microsoft.Resources/subscriptions/resourceGroups";
@@ -23,6 +24,12 @@ pub(crate) fn group(call: &Call<'_>, scope: &Scope, words: &[String]) -> Answer 
         // The older path of deployments, without their provider; `az` still uses it.
         [word, rest @ ..] if word.eq_ignore_ascii_case("deployments") => {
             deployments::without_provider(call, scope, rest)
+        }
+        [word] if word.eq_ignore_ascii_case("exportTemplate") && call.is("POST") => {
+            call.authorise(&format!("{KIND}/exportTemplate/action"), scope)?;
+            check_scope(call, scope)?;
+            let template = export::group(&call.state.estate, scope, &|_| Map::new());
+            Ok(Response::json(200, &json!({ "template": template })))
         }
         _ => Err(call.no_such_path()),
     }
