@@ -11,8 +11,10 @@ mod az;
 mod ca;
 mod check;
 mod client;
+mod deploy;
 mod down;
 mod endpoint;
+mod export;
 mod flows;
 mod nsg;
 mod output;
@@ -65,6 +67,10 @@ enum Verb {
     Apply(apply::ApplyArgs),
     /// Check a configuration file without a daemon and without changing anything
     Check(check::CheckArgs),
+    /// Deploy an ARM template: all of it, or nothing
+    Deploy(deploy::DeployArgs),
+    /// Print an ARM template, or a configuration file, that makes the same resources again
+    Export(export::ExportArgs),
     /// Send a request of Azure Resource Manager's REST API over the control socket
     Arm(arm::ArmArgs),
     /// Log the real `az` and the SDKs in to the daemon
@@ -192,6 +198,8 @@ fn dispatch(cli: &Cli) -> Result<(), CliError> {
     match &cli.verb {
         Verb::Run(args) => run::run(args, &socket),
         Verb::Apply(args) => apply::apply(args, &mut client()?),
+        Verb::Deploy(args) => deploy::deploy(args, &mut client()?),
+        Verb::Export(args) => export::export(args, &mut client()?),
         Verb::Arm(args) => arm::arm(args, &mut client()?),
         Verb::Check(args) => check::check(args),
         Verb::Endpoint(verb) => endpoint::endpoint(verb, &mut client()?),
@@ -267,6 +275,10 @@ mod tests {
             "postern arm GET /subscriptions",
             "postern az setup --dir /tmp/az --principal ci",
             "postern az env",
+            "postern deploy main.json -p main.parameters.json a=1 b=2 -g rg --dry-run",
+            "postern deploy main.json --parameters a=1 --name d --mode complete -o json",
+            "postern export -g rg",
+            "postern export --toml",
             "postern tags reload tags.json -o json",
             "postern nsg list",
             "postern nsg show nsg1 -o table",

@@ -482,3 +482,15 @@ pub struct ResourceChangeView {
     /// Its ID.
     pub id: String,
 }
+
+/// Where resources are filed that do not say so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DefaultsView {
+    /// The subscription.
+    pub subscription: String,
+    /// The resource group.
+    pub resource_group: String,
+    /// The region.
+    pub location: String,
+}

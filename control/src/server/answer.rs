@@ -1,9 +1,10 @@
 //! What is done for each request.
 
-use super::Daemon;
 use super::change;
 use super::endpoint::Switch;
+use super::export;
 use super::protocol::{Answer, ArmAnswer, ArmRequest, Fault, FaultCode, Request};
+use super::{Daemon, seconds};
 use crate::catalog::Catalog;
 use crate::diagnose;
 use crate::fabric::view::{AppliedView, ChangeView, SweepView, TagsReloadedView};
@@ -27,6 +28,8 @@ pub(super) fn answer(daemon: &Daemon, request: Request) -> Result<Value, Fault> 
             dry_run,
         } => change::apply(daemon, &name, &text, dry_run),
         Request::Arm(request) => encode(&arm(daemon, request)),
+        Request::Defaults => encode(&export::defaults(daemon)),
+        Request::Export { group, toml } => export::export(daemon, group.as_deref(), toml),
         Request::Endpoint {
             vnet,
             subnet,
@@ -80,6 +83,12 @@ fn reload_tags(daemon: &Daemon, name: &str, text: &str) -> Result<Value, Fault> 
         let (tags, applied) = reloaded.map_err(|error| in_file(name, &error))?;
         Ok::<_, Fault>((fabric.epoch().0, tags, applied))
     })?;
+    let known = crate::estate::settings(
+        daemon.api.estate().host(),
+        &daemon.live.catalog(),
+        seconds(),
+    );
+    daemon.tell(|told| told.settings = known);
     let AppliedView {
         epoch,
         changed,

@@ -7,10 +7,9 @@ use super::live::Ticket;
 use super::protocol::{Fault, FaultCode};
 use super::{Daemon, seconds};
 use crate::api::api_config;
-use crate::config;
-use crate::estate;
 use crate::fabric::view::{PreviewView, ResourceChangeView};
 use crate::fabric::{Applied, FabricError};
+use crate::{config, estate};
 use postern_arm::error::ArmError;
 use postern_arm::estate::{ResourceChange, Stage};
 use serde_json::Value;
@@ -26,12 +25,12 @@ pub(super) fn apply(
     let refused = |errors: config::ConfigErrors| Fault::new(FaultCode::Refused, errors.to_string());
     let path = Path::new(name);
     let table = config::parse_text(path, text).map_err(refused)?;
-    let catalog = daemon.with(|fabric| fabric.catalog().clone());
+    let catalog = daemon.live.catalog();
     let model = config::parse(path, text, &catalog).map_err(refused)?;
     let raised = estate::raise(&table);
     let settings = estate::settings(&raised.host, &catalog, seconds());
-    let told = api_config(&model, daemon.key.clone(), settings);
-    let told = told.map_err(|error| {
+    let key = daemon.key();
+    let told = api_config(&model, key, settings).map_err(|error| {
         let text = format!("{name}: {}", crate::chain(&error));
         Fault::new(FaultCode::Refused, text)
     })?;
@@ -41,7 +40,7 @@ pub(super) fn apply(
     }
     let changed = change(daemon, Some(text.to_owned()), act);
     let answer = changed.map_err(|fault| before_lines(name, &fault))?;
-    daemon.api.configure(told);
+    daemon.tell(|now| *now = told);
     Ok(answer)
 }
 

@@ -1,5 +1,6 @@
 //! A configuration file as a change of the estate.
 
+use super::export::ANYWHERE;
 use crate::estate::Raised;
 use postern_arm::document::Origin;
 use postern_arm::error::ArmError;
@@ -7,9 +8,6 @@ use postern_arm::estate::{Conditions, Stage};
 use postern_arm::id::{ResourceId, Scope};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
-
-/// Where a resource group is that the file names, and whose first resource has no region.
-const ANYWHERE: &str = "eastus";
 
 /// Puts what a file declares, as it declares it. What an earlier file declared and this one does not
 /// goes; what came by requests and deployments stays.
@@ -52,7 +50,11 @@ pub(super) fn declare(stage: &mut Stage, raised: Raised) -> Result<(), ArmError>
     for (id, binding) in bindings.drain().map(|(_, bound)| bound) {
         stage.bind(&id, Some(binding));
     }
-    for (id, body) in documents {
+    for (id, mut body) in documents {
+        if !body.contains_key("location") {
+            let region = region(stage, &id, &body);
+            body.insert("location".to_owned(), region.into());
+        }
         group(stage, &id, &body)?;
         stage.put(&id, Value::Object(body), &Conditions::none(), Origin::File)?;
     }
@@ -71,4 +73,18 @@ fn group(stage: &mut Stage, id: &ResourceId, body: &Map<String, Value>) -> Resul
         stage.put_group(&scope, json!({ "location": location.unwrap_or(ANYWHERE) }))?;
     }
     Ok(())
+}
+
+/// Returns where a resource is for which the file names no region: where its network is or its group.
+fn region(stage: &Stage, id: &ResourceId, body: &Map<String, Value>) -> String {
+    let subnet = body.get("properties");
+    let subnet = subnet.and_then(|properties| {
+        let subnet = properties.pointer("/ipConfigurations/0/properties/subnet/id")?;
+        subnet.as_str()?.parse::<ResourceId>().ok()
+    });
+    let network = subnet.and_then(|subnet| stage.estate().document(&subnet.root()));
+    let group = stage.estate().group(&id.scope);
+    let network = network.map(|network| network.text("location"));
+    let group = || group.and_then(|group| group.body.get("location")?.as_str());
+    network.or_else(group).unwrap_or(ANYWHERE).to_owned()
 }

@@ -3,6 +3,7 @@
 //! A change of the estate is brought into force first and then written; it is acknowledged after
 //! both. If it cannot be written, the old model comes into force again with the keys that it had.
 
+use crate::catalog::Catalog;
 use crate::estate;
 use crate::fabric::{Applied, Fabric, FabricError};
 use crate::keys::Keys;
@@ -71,6 +72,11 @@ impl Live {
         self.fabric.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns the catalogue in use.
+    pub(super) fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(self.fabric().catalog())
+    }
+
     /// Goes back to what was in force before a change that could not be kept.
     fn go_back(fabric: &mut Fabric, model: Model, keys: Keys) {
         if let Err(error) = fabric.go_back(model, keys) {
@@ -114,27 +120,27 @@ impl Platform for Live {
 
     fn action(
         &self,
-        estate: &Estate,
+        now: &Estate,
         id: &ResourceId,
         action: &str,
         body: &Value,
     ) -> Result<Value, ArmError> {
-        estate::action(&self.fabric(), estate, id, action, body)
+        estate::action(&self.fabric(), now, id, action, body)
     }
 
     fn regional(&self, location: &str, what: &str) -> Result<Value, ArmError> {
-        let catalog = Arc::clone(self.fabric().catalog());
+        let catalog = self.catalog();
         estate::regional(&catalog, location, what)
     }
 
     fn locations(&self) -> Vec<String> {
-        estate::locations(self.fabric().catalog())
+        estate::locations(&self.catalog())
     }
 }
 
 /// Returns why a change did not come into force, and keeps it in the words of the command line.
 fn refused(next: &Estate, error: &FabricError) -> ArmError {
-    let refused = estate::explain(next, error);
-    TICKET.with_borrow_mut(|ticket| ticket.fault = Some(Fault::from(error)));
-    refused
+    let fault = Fault::from(error);
+    TICKET.with_borrow_mut(|ticket| ticket.fault = Some(fault));
+    estate::explain(next, error)
 }

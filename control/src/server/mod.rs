@@ -9,6 +9,7 @@ mod change;
 mod connection;
 mod declare;
 mod endpoint;
+mod export;
 mod learning;
 mod live;
 pub mod protocol;
@@ -25,11 +26,11 @@ use crate::store::{Commit, Saved, Store, StoreError};
 use live::Live;
 use postern_arm::error::ArmError;
 use postern_arm::estate::Stage;
-use postern_arm::rest::Api;
+use postern_arm::rest::{Api, ApiConfig};
 use postern_arm::token::TokenKey;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -86,10 +87,10 @@ struct Daemon {
     live: Arc<Live>,
     /// The one way to the estate.
     api: Arc<Api>,
-    /// What signs tokens.
-    key: TokenKey,
     /// Where the API is on the network.
     door: Option<Door>,
+    /// What the API was told last.
+    told: Mutex<ApiConfig>,
     /// Told when somebody asks for the end.
     down: Notify,
 }
@@ -97,6 +98,19 @@ struct Daemon {
 impl Daemon {
     fn with<R>(&self, act: impl FnOnce(&mut Fabric) -> R) -> R {
         act(&mut self.live.fabric())
+    }
+
+    /// Returns what signs tokens.
+    fn key(&self) -> TokenKey {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.key.clone()
+    }
+
+    /// Tells the API something else from now on.
+    fn tell(&self, change: impl FnOnce(&mut ApiConfig)) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut told);
+        self.api.configure(told.clone());
     }
 }
 
@@ -143,7 +157,7 @@ fn start(
     let raised = crate::estate::raise(&file.table);
     let catalog = Arc::new(catalog);
     let settings = crate::estate::settings(&raised.host, &catalog, seconds());
-    let config = api_config(&file.model, key.clone(), settings)?;
+    let config = api_config(&file.model, key, settings)?;
     let mut stage = Stage::new(&saved.estate, &config.settings);
     let staged = if saved.file.as_deref() == Some(&file.text) {
         stage.set_host(raised.host);
@@ -174,8 +188,8 @@ fn start(
     let platform: Arc<Live> = Arc::clone(&live);
     Ok(Daemon {
         live,
-        api: Arc::new(Api::new(platform, estate, config)),
-        key,
+        api: Arc::new(Api::new(platform, estate, config.clone())),
+        told: Mutex::new(config),
         door: None,
         down: Notify::new(),
     })

@@ -32,6 +32,17 @@ pub enum Request {
     },
     /// Asks as a client of Azure Resource Manager does, and is answered with status and body.
     Arm(ArmRequest),
+    /// Returns where resources are filed that do not say so.
+    Defaults,
+    /// Returns a template, or a file, of what there is.
+    Export {
+        /// A resource group of the default subscription, or its ID; without one, all of them.
+        #[serde(default)]
+        group: Option<String>,
+        /// Whether as a configuration file.
+        #[serde(default)]
+        toml: bool,
+    },
     /// Switches endpoints of services on or off on a subnet.
     Endpoint {
         /// The virtual network.
@@ -231,6 +242,11 @@ mod tests {
                 headers: vec![("If-Match".to_owned(), "*".to_owned())],
                 body: "{}".to_owned(),
             }),
+            Request::Defaults,
+            Request::Export {
+                group: Some("rg".to_owned()),
+                toml: true,
+            },
             Request::Endpoint {
                 vnet: "VNet1".to_owned(),
                 subnet: "subnet1".to_owned(),

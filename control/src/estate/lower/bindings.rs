@@ -1,7 +1,9 @@
 //! What a resource is bound to on this host: by its tags, and by what was said beside it.
 
 use super::Lowerer;
+use crate::estate::dialect::OPEN;
 use crate::estate::json::{self, Object};
+use crate::estate::raise::FOLLOWS_TIMER;
 use postern_arm::document::Document;
 use serde_json::Value;
 use toml::Table;
@@ -10,7 +12,7 @@ use toml::Table;
 const PREFIX: &str = "postern-";
 
 /// A tag and the binding that it is a spelling of; a binding of two words is inside a table.
-const TAGS: [(&str, &[&str], Form); 14] = [
+const TAGS: [(&str, &[&str], Form); 17] = [
     ("namespace", &["namespace"], Form::Text),
     ("device", &["device"], Form::Text),
     ("mtu", &["mtu"], Form::Number),
@@ -20,6 +22,9 @@ const TAGS: [(&str, &[&str], Form); 14] = [
     ("host", &["host"], Form::Text),
     ("refusal", &["refusal"], Form::Text),
     ("audit", &["audit"], Form::Flag),
+    ("tenant", &["tenant"], Form::Text),
+    ("open-without-rules", &[OPEN], Form::Flag),
+    ("follows-timer", &[FOLLOWS_TIMER], Form::Flag),
     ("front-ports", &["front", "ports"], Form::Numbers),
     ("front-connect", &["front", "connect"], Form::Text),
     ("front-namespace", &["front", "namespace"], Form::Text),
@@ -53,6 +58,34 @@ impl Form {
             }
         };
         read.unwrap_or_else(|| Value::from(text))
+    }
+}
+
+/// Returns bindings as tags.
+#[must_use]
+pub fn tags(bound: &Object) -> Object {
+    let mut tags = Object::new();
+    for (tag, path, _) in TAGS {
+        let mut value = Some(bound);
+        let (last, outer) = path
+            .split_last()
+            .map_or(("", path), |(last, outer)| (*last, outer));
+        for key in outer {
+            value = value.and_then(|inner| json::object(inner, key));
+        }
+        if let Some(value) = value.and_then(|inner| json::field(inner, last)) {
+            tags.insert(format!("{PREFIX}{tag}"), text(value).into());
+        }
+    }
+    tags
+}
+
+/// Returns a value as a tag has it.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
     }
 }
 

@@ -8,6 +8,8 @@ mod network;
 mod security;
 mod service;
 
+pub use bindings::tags;
+
 use super::dialect::ServiceType;
 use super::json::{self, Object};
 use super::kinds;
