@@ -14,6 +14,7 @@ use postern_arm::error::ArmError;
 use postern_arm::estate::{ResourceChange, Stage};
 use serde_json::Value;
 use std::path::Path;
+use tracing::warn;
 
 /// Makes a file the running policy, or tells what that would change.
 pub(super) fn apply(
@@ -38,9 +39,13 @@ pub(super) fn apply(
     if dry_run {
         return preview(daemon, act).map_err(|fault| before_lines(name, &fault));
     }
+    let before = daemon.with(|fabric| fabric.model().api.clone());
     let changed = change(daemon, Some(text.to_owned()), act);
     let answer = changed.map_err(|fault| before_lines(name, &fault))?;
     daemon.tell(|now| *now = told);
+    if (before.listen, &before.names) != (model.api.listen, &model.api.names) {
+        warn!("api.listen and api.names count from the next start on");
+    }
     Ok(answer)
 }
 
