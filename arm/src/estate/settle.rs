@@ -190,7 +190,7 @@ impl Stage {
                 for rule in rules.into_iter().flatten().filter_map(Value::as_object_mut) {
                     let is_it = rule.get("id").and_then(Value::as_str);
                     if is_it.is_some_and(|id| id.eq_ignore_ascii_case(&subnet)) {
-                        rule.insert("state".to_owned(), Value::from("NetworkSourceDeleted"));
+                        rule.insert("state".to_owned(), Value::from(types::GONE));
                     }
                 }
             }

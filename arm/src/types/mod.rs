@@ -14,6 +14,7 @@ mod shown;
 pub(crate) use check::{check, check_name};
 pub use kinds::find;
 pub(crate) use normal::{Context, carry, normalise, plain, spell_patch as spell};
+pub(crate) use refine::GONE;
 pub(crate) use same::is_same;
 pub(crate) use shown::{account, default_rules};
 

@@ -37,10 +37,9 @@ pub(super) fn refine(
                 profile.retain(|name, _| !name.eq_ignore_ascii_case("adminPassword"));
             }
         }
-        "Microsoft.Storage/storageAccounts" => rules(properties, old),
-        "Microsoft.KeyVault/vaults" | "Microsoft.CognitiveServices/accounts" => {
-            rules(properties, old);
-        }
+        "Microsoft.Storage/storageAccounts"
+        | "Microsoft.KeyVault/vaults"
+        | "Microsoft.CognitiveServices/accounts" => rules(properties, old, context.origin),
         "Microsoft.Network/networkInterfaces" => {
             primary(properties);
             let settings = properties.entry("dnsSettings").or_insert_with(|| json!({}));
@@ -155,10 +154,30 @@ pub(super) fn default_rules() -> Value {
     })
 }
 
+/// The state of a rule whose subnet went.
+pub(crate) const GONE: &str = "NetworkSourceDeleted";
+
+fn same_id(one: &Map<String, Value>, other: &Map<String, Value>) -> bool {
+    let id = |of: &Map<String, Value>| of.get("id")?.as_str().map(str::to_ascii_lowercase);
+    id(one).is_some() && id(one) == id(other)
+}
+
 /// Fills in network rules. Those that say what none would are none, where there were none: a client sent
 /// back what a GET shows.
-fn rules(properties: &mut Map<String, Value>, old: Option<&Map<String, Value>>) {
+fn rules(properties: &mut Map<String, Value>, old: Option<&Map<String, Value>>, origin: Origin) {
     const NAME: &str = "networkAcls";
+    // The file cannot say that a subnet went; a request that writes such a rule anew is about the subnet
+    // that is there now.
+    let was = old
+        .filter(|_| origin == Origin::File)
+        .and_then(|old| old.get(NAME));
+    let was = was.and_then(|acls| acls.get("virtualNetworkRules")?.as_array());
+    let went = |item: &Map<String, Value>| {
+        let is_gone =
+            |rule: &Map<String, Value>| rule.get("state").is_some_and(|state| state == GONE);
+        let mut old = was.into_iter().flatten().filter_map(Value::as_object);
+        is_gone(item) || old.any(|old| is_gone(old) && same_id(old, item))
+    };
     let Some(Value::Object(acls)) = properties.get_mut(NAME) else {
         return;
     };
@@ -174,9 +193,10 @@ fn rules(properties: &mut Map<String, Value>, old: Option<&Map<String, Value>>) 
         for item in items.filter_map(Value::as_object_mut) {
             item.entry("action").or_insert_with(|| Value::from("Allow"));
             // Whether the subnet is still there is worked out, unless it was found to have gone.
-            if item.get("state").and_then(Value::as_str) != Some("NetworkSourceDeleted") {
-                item.remove("state");
-            }
+            match went(item) {
+                true => item.insert("state".to_owned(), Value::from(GONE)),
+                false => item.remove("state"),
+            };
         }
     }
     let is_empty = properties.get(NAME) == Some(&default_rules());

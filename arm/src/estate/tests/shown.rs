@@ -207,6 +207,18 @@ fn a_rule_for_a_subnet_that_went_does_not_come_back_with_it() {
             .unwrap()
             .changed
     );
+    // The file's rule, which cannot say so, stays that for the old one.
+    let mut file = stage.clone();
+    let acls = json!({ "defaultAction": "Deny", "virtualNetworkRules": [named(SUBNET_A), named(SUBNET_B)] });
+    let body = json!({ "location": "koreacentral", "properties": { "networkAcls": acls } });
+    file.put(
+        &id("Microsoft.Storage/storageAccounts/acct"),
+        body,
+        &Conditions::none(),
+        Origin::File,
+    )
+    .unwrap();
+    assert_eq!(states(&file), ["NetworkSourceDeleted", "Succeeded"]);
     // Written anew it is one for the new subnet.
     let patch = json!({ "properties": { "networkAcls": { "virtualNetworkRules": [named(SUBNET_A), named(SUBNET_B)] } } });
     stage

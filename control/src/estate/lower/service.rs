@@ -3,10 +3,12 @@
 use super::{Lowerer, copy, named, place, put_list, put_text};
 use crate::estate::dialect::{Dialect, OPEN, ServiceType};
 use crate::estate::json::{self, Object};
-use postern_arm::document::Document;
+use postern_arm::document::{Document, Origin};
 use toml::{Table, Value};
 
 const VNET_RULES: &str = "virtualNetworkRules";
+/// The state of a rule whose subnet went.
+const GONE: &str = "NetworkSourceDeleted";
 const IGNORE: &str = "ignoreMissingVnetServiceEndpoint";
 
 impl Lowerer<'_> {
@@ -27,7 +29,7 @@ impl Lowerer<'_> {
         let mut bound = self.bindings(id, document);
         let is_open = bound.remove(OPEN).is_some();
         match kind.dialect {
-            Dialect::Acls(key) => self.acls(properties, key, &mut section),
+            Dialect::Acls(key) => self.acls(document, key, &mut section),
             Dialect::Server => self.server(kind, properties, is_open, &mut section),
             Dialect::Account => self.account(properties, &mut section),
             Dialect::RuleSet => self.rule_set(properties, &mut section),
@@ -37,13 +39,17 @@ impl Lowerer<'_> {
         Value::Table(section)
     }
 
-    fn acls(&self, properties: &Object, key: &str, into: &mut Table) {
-        let Some(acls) = json::object(properties, key) else {
+    fn acls(&self, document: &Document, key: &str, into: &mut Table) {
+        let Some(acls) = json::object(json::properties(&document.body), key) else {
             return;
         };
         let mut section = Table::new();
         copy(acls, &["defaultAction", "bypass"], &mut section);
-        let rules = json::objects(acls, VNET_RULES).map(|rule| {
+        // A rule of a request whose subnet went is forgotten, so that it is granted anew when it is written
+        // for the next one of the name. The file cannot tell the two apart: its rule stays with the old.
+        let is_file = document.origin == Origin::File;
+        let counts = |rule: &&Object| is_file || json::text(rule, "state") != Some(GONE);
+        let rules = json::objects(acls, VNET_RULES).filter(counts).map(|rule| {
             let keys = &["action", IGNORE];
             self.subnet_rule(rule, &["id", "virtualNetworkResourceId"], "id", keys)
         });

@@ -537,3 +537,25 @@ fn one_name_in_two_groups_is_two_resources() {
     let rule = &model.services[0].resource.rules.rules[0];
     assert_eq!(rule.who.to_string(), "v.other/a");
 }
+
+#[test]
+fn a_rule_of_a_request_goes_with_its_subnet_and_that_of_the_file_stays() {
+    let subnet = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/v/subnets/a";
+    let rule = json!({ "id": subnet, "action": "Allow", "state": "NetworkSourceDeleted" });
+    let acls = json!({ "defaultAction": "Deny", "virtualNetworkRules": [rule] });
+    let account = json!({ "location": "koreacentral" });
+    let estate = of(
+        host(),
+        &[("Microsoft.Storage/storageAccounts/acct", account)],
+    );
+    for (origin, wanted) in [(Origin::Api, 0), (Origin::File, 1)] {
+        let mut parts = estate.to_parts();
+        let account = &mut parts.documents[0];
+        account.origin = origin;
+        account.body["properties"]["networkAcls"] = acls.clone();
+        let lowered = lower(&Estate::from_parts(parts));
+        let rules = lowered["service"][0]["networkAcls"].get("virtualNetworkRules");
+        let rules = rules.and_then(toml::Value::as_array);
+        assert_eq!(rules.map_or(0, Vec::len), wanted);
+    }
+}
