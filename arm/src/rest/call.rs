@@ -76,6 +76,9 @@ impl Call<'_> {
         if id.is(watchers::KIND) && self.is("GET") {
             return watchers::get(self, id);
         }
+        if self.is("PUT") && watchers::is_default(self, id) {
+            return watchers::keep(self, id);
+        }
         resources::one(self, id)
     }
 

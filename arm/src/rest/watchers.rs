@@ -85,6 +85,14 @@ pub(crate) fn get(call: &Call<'_>, id: &ResourceId) -> Answer {
     Ok(Response::json(200, &value))
 }
 
+/// Answers a request to make one that is there without having been made, as `az network watcher
+/// configure` sends it: it is as it was, and its group needs not be there.
+pub(crate) fn keep(call: &Call<'_>, id: &ResourceId) -> Answer {
+    let at = resources::scope_of(id);
+    call.authorise(&format!("{KIND}/write"), &at)?;
+    get(call, id)
+}
+
 /// Answers a request for those of a scope.
 pub(crate) fn list(call: &Call<'_>, scope: &Scope) -> Answer {
     if !call.is("GET") {
