@@ -206,6 +206,37 @@ impl Fabric {
             .unwrap_or_else(|| panic!("no namespace {label}"))
     }
 
+    /// Returns whether there is a device of `postern` in the namespace that the file calls `label`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the file names no such namespace.
+    #[must_use]
+    #[track_caller]
+    pub fn has_device(&self, label: &str) -> bool {
+        run(self
+            .namespace(label)
+            .command("ip")
+            .args(["link", "show", "postern0"]))
+        .success()
+    }
+
+    /// Returns the most memory that the running `postern` had in use, in KiB.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is not running.
+    #[must_use]
+    #[track_caller]
+    pub fn peak_memory_kib(&self) -> u64 {
+        let daemon = self.daemon.as_ref().expect("postern runs");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.child.id()))
+            .expect("postern runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|peak| peak.split_whitespace().next()?.parse().ok());
+        peak.unwrap_or_else(|| panic!("no peak in {status}"))
+    }
+
     /// Returns every namespace of the fabric.
     pub fn namespaces(&self) -> impl Iterator<Item = &Netns> {
         self.namespaces.values()

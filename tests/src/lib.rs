@@ -13,6 +13,8 @@
     reason = "the harness is test code: a case whose surroundings fail stops with the message"
 )]
 
+mod arm;
+mod azure;
 mod bird;
 mod control;
 mod fabric;
@@ -27,6 +29,10 @@ mod wait;
 mod weekly;
 mod world;
 
+pub use arm::{Answer, Arm, group_id, network_id};
+pub use azure::{
+    Azure, OWNER, READER, SECRET, SUBSCRIPTION, TENANT, azure_head, bind, free_port, planned,
+};
 pub use bird::{Bird, Speaker};
 pub use control::Control;
 pub use fabric::{Fabric, Refused};

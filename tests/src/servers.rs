@@ -99,7 +99,7 @@ impl Drop for Server {
 }
 
 /// Returns a program that `scripts/test.sh` installed from npm or PyPI.
-fn installed(path: &str) -> PathBuf {
+pub(crate) fn installed(path: &str) -> PathBuf {
     let tools = std::env::var_os("POSTERN_TOOLS").map_or_else(
         // target/PROFILE/deps/CASE-HASH
         || {

@@ -178,6 +178,15 @@ impl Connection {
         namespace.enter(|| Self::open_here(to))
     }
 
+    /// As [`Connection::open`], but gives up after `limit`.
+    ///
+    /// # Errors
+    ///
+    /// Returns why there is no connection or no greeting.
+    pub fn open_within(namespace: &Netns, to: SocketAddrV4, limit: Duration) -> io::Result<Self> {
+        namespace.enter(|| Self::greeted(TcpStream::connect_timeout(&to.into(), limit)?))
+    }
+
     /// Connects from the namespace that the thread is in.
     ///
     /// # Errors
