@@ -75,8 +75,7 @@ class Clients {
 async function buildParts(clients) {
   const { network } = clients;
   const here = { location: LOCATION };
-  await network.networkSecurityGroups.beginCreateOrUpdateAndWait(GROUP, "web", here);
-  await network.securityRules.beginCreateOrUpdateAndWait(GROUP, "web", "no-81", {
+  const rule = {
     priority: 200,
     direction: "Outbound",
     access: "Deny",
@@ -85,12 +84,19 @@ async function buildParts(clients) {
     sourcePortRange: "*",
     destinationAddressPrefix: "Internet",
     destinationPortRange: "81",
+  };
+  // A group or a table that is put without its children has none afterwards.
+  await network.networkSecurityGroups.beginCreateOrUpdateAndWait(GROUP, "web", {
+    ...here,
+    securityRules: [{ name: "no-81", ...rule }],
   });
-  await network.routeTables.beginCreateOrUpdateAndWait(GROUP, "rt", here);
-  await network.routes.beginCreateOrUpdateAndWait(GROUP, "rt", "nowhere", {
-    addressPrefix: "198.51.100.0/24",
-    nextHopType: "None",
+  await network.securityRules.beginCreateOrUpdateAndWait(GROUP, "web", "no-81", rule);
+  const route = { addressPrefix: "198.51.100.0/24", nextHopType: "None" };
+  await network.routeTables.beginCreateOrUpdateAndWait(GROUP, "rt", {
+    ...here,
+    routes: [{ name: "nowhere", ...route }],
   });
+  await network.routes.beginCreateOrUpdateAndWait(GROUP, "rt", "nowhere", route);
   await network.publicIPAddresses.beginCreateOrUpdateAndWait(GROUP, "nat-ip", {
     location: LOCATION,
     sku: { name: "Standard" },

@@ -81,9 +81,6 @@ class Clients:
 def build_parts(clients: Clients) -> None:
     """Makes what subnets and NICs refer to."""
     network = clients.network
-    network.network_security_groups.begin_create_or_update(
-        GROUP, "web", {"location": LOCATION}
-    ).result()
     rule = {
         "priority": 200,
         "direction": "Outbound",
@@ -94,13 +91,19 @@ def build_parts(clients: Clients) -> None:
         "destinationAddressPrefix": "Internet",
         "destinationPortRange": "81",
     }
+    # A group or a table that is put without its children has none afterwards.
+    inline = [{"name": "no-81", "properties": rule}]
+    network.network_security_groups.begin_create_or_update(
+        GROUP, "web", {"location": LOCATION, "properties": {"securityRules": inline}}
+    ).result()
     network.security_rules.begin_create_or_update(
         GROUP, "web", "no-81", {"properties": rule}
     ).result()
-    network.route_tables.begin_create_or_update(
-        GROUP, "rt", {"location": LOCATION}
-    ).result()
     route = {"addressPrefix": "198.51.100.0/24", "nextHopType": "None"}
+    inline = [{"name": "nowhere", "properties": route}]
+    network.route_tables.begin_create_or_update(
+        GROUP, "rt", {"location": LOCATION, "properties": {"routes": inline}}
+    ).result()
     network.routes.begin_create_or_update(
         GROUP, "rt", "nowhere", {"properties": route}
     ).result()
