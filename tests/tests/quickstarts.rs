@@ -1,4 +1,5 @@
-//! Templates that people have, unmodified, deployed by `az`: what packets do afterwards. The cases named `tNN_` are the lines of the conformance checklist.
+//! Templates that people have, unmodified, deployed by `az` and by `postern deploy`: what packets do
+//! afterwards. The cases named `tNN_` are the lines of the conformance checklist.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -62,6 +63,16 @@ impl Quickstart {
         let done = self.azure.az_with(&line, parameters);
         let state = &done["properties"]["provisioningState"];
         assert_eq!(state, "Succeeded", "{done}");
+    }
+
+    fn deploy_by_verb(&self, template: &str, parameters: &[&str]) {
+        let file = template_file(template);
+        let file = file.to_string_lossy();
+        let mut arguments = vec!["deploy", &file, "--resource-group", "rg"];
+        for parameter in parameters {
+            arguments.extend(["--parameters", parameter]);
+        }
+        self.fabric.postern(&arguments).expect_success();
     }
 
     /// As whom `from` is seen by a server at port 80 on the Internet.
@@ -164,6 +175,20 @@ fn t26_the_named_quickstart_by_az() {
     // Once more, it changes nothing.
     let epoch = quickstart.fabric.epoch();
     quickstart.deploy_by_az(ACCOUNTS, ADMIN);
+    assert_eq!(quickstart.fabric.epoch(), epoch);
+}
+
+#[test]
+fn t26_the_named_quickstart_by_postern_deploy() {
+    if !privileged() {
+        return;
+    }
+    let account = bind("Microsoft.Storage/storageAccounts", "*", "svc");
+    let quickstart = Quickstart::start(&["nic0", "nic1"], &(account + FRONT));
+    quickstart.deploy_by_verb(ACCOUNTS, ADMIN);
+    expect_t26(&quickstart);
+    let epoch = quickstart.fabric.epoch();
+    quickstart.deploy_by_verb(ACCOUNTS, ADMIN);
     assert_eq!(quickstart.fabric.epoch(), epoch);
 }
 
