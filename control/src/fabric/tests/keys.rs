@@ -1,7 +1,10 @@
 //! Keys on the disk and the policy in force, kept in step.
 
 use super::*;
+use crate::store::Commit;
+use postern_arm::estate::Estate;
 use std::fs;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -29,14 +32,51 @@ impl Scratch {
     }
 
     /// Returns a fabric that keeps its keys here, as after a start with `text`.
-    fn start(&self, text: &str) -> Bench {
+    fn start(&self, text: &str) -> Kept {
         let mut bench = Bench::bare();
         let (store, saved) = Store::open(&self.0).unwrap();
+        let store = Arc::new(store);
         bench.fabric.numbers = PortNumbers::with_keys(saved.keys);
-        bench.fabric.keeper = Keeper::new(Arc::new(store));
-        bench.apply(text).unwrap();
-        bench.state.steps();
-        bench
+        bench.fabric.keeper = Keeper::new(Arc::clone(&store));
+        let mut kept = Kept { bench, store };
+        kept.apply(text).unwrap();
+        kept.state.steps();
+        kept
+    }
+}
+
+/// A fabric and the store that the daemon writes a change to once it is in force.
+struct Kept {
+    bench: Bench,
+    store: Arc<Store>,
+}
+
+impl Kept {
+    fn apply(&mut self, text: &str) -> Result<(), FabricError> {
+        self.bench.apply(text)?;
+        let nothing = Estate::default();
+        let commit = Commit {
+            old: &nothing,
+            new: &nothing,
+            keys: self.bench.fabric.keys(),
+            file: None,
+        };
+        self.store.commit(&commit).unwrap();
+        Ok(())
+    }
+}
+
+impl Deref for Kept {
+    type Target = Bench;
+
+    fn deref(&self) -> &Bench {
+        &self.bench
+    }
+}
+
+impl DerefMut for Kept {
+    fn deref_mut(&mut self) -> &mut Bench {
+        &mut self.bench
     }
 }
 
