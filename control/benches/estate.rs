@@ -8,50 +8,16 @@
     reason = "a benchmark is no interface, and stops where its surroundings fail"
 )]
 
+mod large;
+
 use criterion::{Criterion, criterion_group, criterion_main};
-use postern_arm::document::{Document, Origin};
-use postern_arm::estate::{Estate, Parts};
+use large::{NETWORKS, estate};
 use postern_control::catalog::Catalog;
 use postern_control::compile::{PortNumbers, compile};
 use postern_control::config::parse_table;
 use postern_control::estate::lower;
 use postern_dataplane::policy::Epoch;
-use serde_json::{Value, json};
 use std::hint::black_box;
-
-const NETWORKS: usize = 1000;
-const SUBNETS: usize = 10;
-
-fn network(at: usize) -> Value {
-    let (high, low) = (at / 256, at % 256);
-    let subnets = (0..SUBNETS).map(|subnet| {
-        json!({ "name": format!("subnet{subnet}"), "properties": {
-            "addressPrefix": format!("10.{low}.{}.0/24", high * 16 + subnet),
-            "serviceEndpoints": [{ "service": "Microsoft.Storage" }],
-        }})
-    });
-    json!({ "location": "koreacentral", "properties": {
-        "addressSpace": { "addressPrefixes": [format!("10.{low}.{}.0/20", high * 16)] },
-        "subnets": subnets.collect::<Vec<_>>(),
-    }})
-}
-
-fn estate() -> Estate {
-    let group = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks";
-    let documents = (0..NETWORKS).map(|at| Document {
-        id: format!("{group}/vnet{at}").parse().unwrap(),
-        alias: format!("vnet{at}"),
-        origin: Origin::Api,
-        created: 1,
-        created_at: 0,
-        version: 1,
-        body: network(at).as_object().unwrap().clone(),
-    });
-    Estate::from_parts(Parts {
-        documents: documents.collect(),
-        ..Parts::default()
-    })
-}
 
 fn change(c: &mut Criterion) {
     let catalog = Catalog::bundled().unwrap();

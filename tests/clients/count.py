@@ -8,31 +8,16 @@ same variables as for network.py.
 """
 
 import json
-import os
 import sys
 
 from azure.core.exceptions import HttpResponseError
-from azure.identity import ClientSecretCredential
-from azure.mgmt.network import NetworkManagementClient
+
+from network import Clients
 
 
 def main() -> int:
     url, subscription, group, name, times = sys.argv[1:]
-    credential = ClientSecretCredential(
-        os.environ["AZURE_TENANT_ID"],
-        os.environ["AZURE_CLIENT_ID"],
-        os.environ["AZURE_CLIENT_SECRET"],
-        authority=url,
-        disable_instance_discovery=True,
-    )
-    client = NetworkManagementClient(
-        credential,
-        subscription,
-        base_url=url,
-        credential_scopes=[f"{url}/.default"],
-        retry_total=0,
-    )
-    networks = client.virtual_networks
+    networks = Clients(url, subscription).network.virtual_networks
     added = refused = 0
     while added < int(times):
         network = networks.get(group, name)

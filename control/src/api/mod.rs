@@ -9,7 +9,7 @@ mod login;
 mod serve;
 mod settings;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use listener::{ApiError, Listener};
 pub use login::{Door, LoginError, LoginView, login};

@@ -42,8 +42,8 @@ principal = "ci"
 role = "Owner"
 "#;
 
-/// A host without packets.
-struct Host;
+/// A host without packets, on which everything is well.
+pub(crate) struct Host;
 
 impl Platform for Host {
     fn commit(&self, _: &Estate, _: &Estate) -> Result<(), ArmError> {
@@ -63,7 +63,7 @@ impl Platform for Host {
     }
 
     fn locations(&self) -> Vec<String> {
-        vec!["koreacentral".into()]
+        vec!["koreacentral".into(), "eastus".into()]
     }
 }
 

@@ -2,13 +2,12 @@
 
 use super::super::declare::declare;
 use super::*;
+use crate::api::tests::Host;
 use crate::catalog::Catalog;
 use crate::config;
 use crate::model::Model;
-use postern_arm::error::ArmError;
 use postern_arm::estate::{Settings, Stage};
 use postern_arm::id::ResourceId;
-use postern_arm::platform::Platform;
 use postern_arm::rest::{Api, ApiConfig, Request};
 use postern_arm::token::TokenKey;
 use serde_json::json;
@@ -17,31 +16,6 @@ use std::sync::{Arc, LazyLock};
 use toml::Table;
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::bundled().unwrap());
-
-/// A host on which everything is well.
-struct Anything;
-
-impl Platform for Anything {
-    fn commit(&self, _: &Estate, _: &Estate) -> Result<(), ArmError> {
-        Ok(())
-    }
-
-    fn preview(&self, _: &Estate, _: &Estate) -> Result<Value, ArmError> {
-        Ok(Value::Null)
-    }
-
-    fn action(&self, _: &Estate, _: &ResourceId, _: &str, _: &Value) -> Result<Value, ArmError> {
-        Ok(Value::Null)
-    }
-
-    fn regional(&self, _: &str, _: &str) -> Result<Value, ArmError> {
-        Ok(Value::Null)
-    }
-
-    fn locations(&self) -> Vec<String> {
-        vec!["koreacentral".to_owned(), "eastus".to_owned()]
-    }
-}
 
 /// Returns the estate of a file.
 fn declared(table: &Table) -> Estate {
@@ -70,7 +44,7 @@ fn deployed(host: Estate, path: &str, template: &Value) -> Estate {
     let subscription = told("subscription", own.subscription);
     let tenant = told("tenant", own.tenant);
     let config = ApiConfig::new(&tenant, &subscription, TokenKey::new(&[1; 32]));
-    let api = Api::new(Arc::new(Anything), host, config);
+    let api = Api::new(Arc::new(Host), host, config);
     let put = |path: &str, body: Value| {
         let target = format!("{path}?api-version=2022-09-01");
         let answer = api.handle(&Request::local("PUT", &target).with_body(body.to_string()));
