@@ -189,11 +189,7 @@ impl Stage {
         properties: &mut Map<String, Value>,
         old: Option<&Map<String, Value>>,
     ) -> Result<(), ArmError> {
-        if properties
-            .get("publicIPAddressVersion")
-            .and_then(Value::as_str)
-            != Some("IPv4")
-        {
+        if !is_ipv4(properties) {
             return Ok(());
         }
         if let Some(text) = properties.get("ipAddress").and_then(Value::as_str) {
@@ -231,11 +227,7 @@ impl Stage {
         properties: &mut Map<String, Value>,
         old: Option<&Map<String, Value>>,
     ) -> Result<(), ArmError> {
-        if properties
-            .get("publicIPAddressVersion")
-            .and_then(Value::as_str)
-            != Some("IPv4")
-        {
+        if !is_ipv4(properties) {
             return Ok(());
         }
         let length = properties
@@ -365,6 +357,11 @@ impl Stage {
 }
 
 /// Returns the first usable address of a subnet and the one behind the last.
+fn is_ipv4(properties: &Map<String, Value>) -> bool {
+    let version = properties.get("publicIPAddressVersion");
+    version.and_then(Value::as_str) == Some("IPv4")
+}
+
 fn usable(prefix: Ipv4Net) -> (u32, u32) {
     let first = prefix.network().to_bits().saturating_add(RESERVED);
     (first, prefix.broadcast().to_bits())

@@ -62,9 +62,7 @@ impl Request {
     /// Returns the first value of a header.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.headers.iter();
-        let found = values.find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_str())
+        first(&self.headers, name)
     }
 
     /// Returns the first value of a key of the query, whose name compares without case.
@@ -180,9 +178,7 @@ impl Response {
     /// Returns the first value of a header.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.headers.iter();
-        let found = values.find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_str())
+        first(&self.headers, name)
     }
 
     /// Returns the body as JSON, null if there is none.
@@ -190,6 +186,13 @@ impl Response {
     pub fn value(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
+}
+
+/// Returns the first value of a header, whose name compares without case.
+fn first<'h>(headers: &'h [(String, String)], name: &str) -> Option<&'h str> {
+    let mut values = headers.iter();
+    let found = values.find(|(known, _)| known.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value.as_str())
 }
 
 impl From<&ArmError> for Response {

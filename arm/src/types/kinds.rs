@@ -75,6 +75,32 @@ const PLAIN: Kind = Kind {
     has_guid: false,
 };
 
+/// A type whose rules are children that it does not show.
+const fn ruled(name: &'static str, children: &'static [Child]) -> Kind {
+    Kind {
+        name,
+        children,
+        only: Some(&[]),
+        ..PLAIN
+    }
+}
+
+/// A type of which the `networkAcls` alone have an effect.
+const fn with_acls(name: &'static str) -> Kind {
+    Kind {
+        name,
+        only: Some(&["networkAcls"]),
+        references: ACLS,
+        ..PLAIN
+    }
+}
+
+static ACLS: &[Reference] = &[loose(
+    "networkAcls.virtualNetworkRules[]",
+    SUBNET,
+    Form::Object,
+)];
+
 static SUBNETS: Kind = Kind {
     name: SUBNET,
     defaults: &[
@@ -331,26 +357,8 @@ static KINDS: &[Kind] = &[
         ],
         ..PLAIN
     },
-    Kind {
-        name: "Microsoft.KeyVault/vaults",
-        only: Some(&["networkAcls"]),
-        references: &[loose(
-            "networkAcls.virtualNetworkRules[]",
-            SUBNET,
-            Form::Object,
-        )],
-        ..PLAIN
-    },
-    Kind {
-        name: "Microsoft.CognitiveServices/accounts",
-        only: Some(&["networkAcls"]),
-        references: &[loose(
-            "networkAcls.virtualNetworkRules[]",
-            SUBNET,
-            Form::Object,
-        )],
-        ..PLAIN
-    },
+    with_acls("Microsoft.KeyVault/vaults"),
+    with_acls("Microsoft.CognitiveServices/accounts"),
     Kind {
         name: "Microsoft.DocumentDB/databaseAccounts",
         only: Some(&["virtualNetworkRules", "ipRules"]),
@@ -367,63 +375,13 @@ static KINDS: &[Kind] = &[
         )],
         ..PLAIN
     },
-    Kind {
-        name: "Microsoft.ServiceBus/namespaces",
-        children: BUS_CHILDREN,
-        only: Some(&[]),
-        ..PLAIN
-    },
-    Kind {
-        name: "Microsoft.EventHub/namespaces",
-        children: HUB_CHILDREN,
-        only: Some(&[]),
-        ..PLAIN
-    },
-    Kind {
-        name: "Microsoft.Sql/servers",
-        children: &[
-            hidden("virtualNetworkRules", &SQL_VNET_RULES),
-            hidden("firewallRules", &SQL_FIREWALL),
-        ],
-        only: Some(&[]),
-        ..PLAIN
-    },
-    Kind {
-        name: "Microsoft.DBforPostgreSQL/servers",
-        children: &[
-            hidden("virtualNetworkRules", &POSTGRES_VNET_RULES),
-            hidden("firewallRules", &POSTGRES_FIREWALL),
-        ],
-        only: Some(&[]),
-        ..PLAIN
-    },
-    Kind {
-        name: "Microsoft.DBforMySQL/servers",
-        children: &[
-            hidden("virtualNetworkRules", &MYSQL_VNET_RULES),
-            hidden("firewallRules", &MYSQL_FIREWALL),
-        ],
-        only: Some(&[]),
-        ..PLAIN
-    },
-    Kind {
-        name: "Microsoft.DBforMariaDB/servers",
-        children: &[
-            hidden("virtualNetworkRules", &MARIADB_VNET_RULES),
-            hidden("firewallRules", &MARIADB_FIREWALL),
-        ],
-        only: Some(&[]),
-        ..PLAIN
-    },
-    Kind {
-        name: "Microsoft.DataLakeStore/accounts",
-        children: &[
-            hidden("virtualNetworkRules", &LAKE_VNET_RULES),
-            hidden("firewallRules", &LAKE_FIREWALL),
-        ],
-        only: Some(&[]),
-        ..PLAIN
-    },
+    ruled("Microsoft.ServiceBus/namespaces", BUS_CHILDREN),
+    ruled("Microsoft.EventHub/namespaces", HUB_CHILDREN),
+    ruled("Microsoft.Sql/servers", SQL_CHILDREN),
+    ruled("Microsoft.DBforPostgreSQL/servers", POSTGRES_CHILDREN),
+    ruled("Microsoft.DBforMySQL/servers", MYSQL_CHILDREN),
+    ruled("Microsoft.DBforMariaDB/servers", MARIADB_CHILDREN),
+    ruled("Microsoft.DataLakeStore/accounts", LAKE_CHILDREN),
     Kind {
         name: "Microsoft.Web/sites",
         only: Some(&["siteConfig"]),
@@ -441,7 +399,7 @@ static KINDS: &[Kind] = &[
 
 /// Declares the types of the rules of a type of servers.
 macro_rules! rules_of_servers {
-    ($($kind:literal, $vnet:ident, $firewall:ident;)*) => { $(
+    ($($kind:literal, $children:ident, $vnet:ident, $firewall:ident;)*) => { $(
         static $vnet: Kind = Kind {
             name: concat!($kind, "/virtualNetworkRules"),
             references: &[loose("virtualNetworkSubnetId", SUBNET, Form::Text)],
@@ -452,15 +410,19 @@ macro_rules! rules_of_servers {
             name: concat!($kind, "/firewallRules"),
             ..PLAIN
         };
+        static $children: &[Child] = &[
+            hidden("virtualNetworkRules", &$vnet),
+            hidden("firewallRules", &$firewall),
+        ];
     )* };
 }
 
 rules_of_servers! {
-    "Microsoft.Sql/servers", SQL_VNET_RULES, SQL_FIREWALL;
-    "Microsoft.DBforPostgreSQL/servers", POSTGRES_VNET_RULES, POSTGRES_FIREWALL;
-    "Microsoft.DBforMySQL/servers", MYSQL_VNET_RULES, MYSQL_FIREWALL;
-    "Microsoft.DBforMariaDB/servers", MARIADB_VNET_RULES, MARIADB_FIREWALL;
-    "Microsoft.DataLakeStore/accounts", LAKE_VNET_RULES, LAKE_FIREWALL;
+    "Microsoft.Sql/servers", SQL_CHILDREN, SQL_VNET_RULES, SQL_FIREWALL;
+    "Microsoft.DBforPostgreSQL/servers", POSTGRES_CHILDREN, POSTGRES_VNET_RULES, POSTGRES_FIREWALL;
+    "Microsoft.DBforMySQL/servers", MYSQL_CHILDREN, MYSQL_VNET_RULES, MYSQL_FIREWALL;
+    "Microsoft.DBforMariaDB/servers", MARIADB_CHILDREN, MARIADB_VNET_RULES, MARIADB_FIREWALL;
+    "Microsoft.DataLakeStore/accounts", LAKE_CHILDREN, LAKE_VNET_RULES, LAKE_FIREWALL;
 }
 
 /// Declares the types of the rules of a type of namespaces: the set that there is now, and the
