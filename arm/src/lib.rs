@@ -4,9 +4,10 @@
 //! a client into a change of it or an answer from it, `deploy` does so for a template. What stands
 //! behind the resources (packets, devices, the disk) is the caller's, behind [`platform::Platform`].
 //!
-//! Dependencies point one way: `id, error <- document <- estate, types <- template, deploy, roles,
+//! Dependencies point one way: `id, error, date <- document <- estate, types <- template, deploy, roles,
 //! token <- rest`. Nothing here knows a packet, a socket or the TOML file.
 
+pub mod date;
 pub mod deploy;
 pub mod document;
 pub mod error;

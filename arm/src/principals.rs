@@ -87,15 +87,9 @@ pub(crate) fn new_guid() -> String {
 }
 
 /// Returns bytes as a GUID of version 4.
-fn guid(mut bytes: [u8; 16]) -> String {
-    let [.., version, _, variant, _, _, _, _, _, _, _] = &mut bytes;
-    *version = (*version & 0x0f) | 0x40;
-    *variant = (*variant & 0x3f) | 0x80;
-    let number = u128::from_be_bytes(bytes);
-    let digits = format!("{number:032x}");
-    [(0, 8), (8, 12), (12, 16), (16, 20), (20, 32)]
-        .map(|(from, to)| digits.get(from..to).unwrap_or_default())
-        .join("-")
+fn guid(bytes: [u8; 16]) -> String {
+    let guid = uuid::Builder::from_random_bytes(bytes).into_uuid();
+    guid.to_string()
 }
 
 #[cfg(test)]

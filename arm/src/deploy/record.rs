@@ -2,9 +2,9 @@
 
 use super::context::Resources;
 use super::request::DeploymentRequest;
+use crate::date::Moment;
 use crate::error::ArmError;
 use crate::id::ResourceId;
-use crate::template::date::Moment;
 use crate::template::evaluate::{Env, Evaluator, Phase};
 use crate::template::frame::Kind;
 use crate::template::instance::{Fate, Instance};

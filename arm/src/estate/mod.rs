@@ -16,7 +16,6 @@ mod show;
 mod stage;
 #[cfg(test)]
 mod tests;
-mod time;
 mod write;
 
 pub use conditions::Conditions;
@@ -271,11 +270,5 @@ pub(crate) fn guid(words: &[&str]) -> String {
     for byte in words.iter().flat_map(|word| word.bytes().chain([0])) {
         hash = (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
     }
-    let text = format!("{hash:032x}");
-    let parts = [0..8, 8..12, 12..16, 16..20, 20..32];
-    let parts: Vec<&str> = parts
-        .into_iter()
-        .filter_map(|part| text.get(part))
-        .collect();
-    parts.join("-")
+    uuid::Uuid::from_u128(hash).to_string()
 }

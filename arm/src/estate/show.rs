@@ -1,7 +1,8 @@
 //! Resources as a GET shows them: what is kept, and what follows from it and from the others.
 
 use super::read::{Found, is_kind};
-use super::{Estate, guid, refer, time};
+use super::{Estate, guid, refer};
+use crate::date::rfc3339;
 use crate::document::Document;
 use crate::id::ResourceId;
 use crate::types::{self, Child, Kind};
@@ -143,11 +144,11 @@ impl Estate {
             "virtualMachines" => {
                 let created = document.created.to_string();
                 properties.insert("vmId".to_owned(), Value::from(guid(&[key, &created, "vm"])));
-                let time = time::rfc3339(document.created_at);
+                let time = rfc3339(document.created_at);
                 properties.insert("timeCreated".to_owned(), Value::from(time));
             }
             "storageAccounts" => {
-                types::account(document, &time::rfc3339(document.created_at), properties)
+                types::account(document, &rfc3339(document.created_at), properties)
             }
             _ => {}
         }

@@ -2,11 +2,11 @@
 
 use super::Api;
 use super::state::State;
+use crate::date::now;
 use crate::error::ArmError;
 use crate::estate::{Estate, Settings, Stage};
 use serde_json::Value;
 use std::sync::{Arc, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 impl Api {
     /// Changes the desired state: `act` works on a copy, and when it is content and the whole holds
@@ -78,10 +78,4 @@ fn stage<R>(
     let result = act(&mut stage, state)?;
     stage.check()?;
     Ok((result, stage.into_estate()))
-}
-
-/// Returns the seconds of Unix time.
-pub(crate) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |time| time.as_secs())
 }

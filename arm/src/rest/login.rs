@@ -1,10 +1,10 @@
 //! What needs no token: how to get one.
 
 use super::Api;
-use super::change::now;
 use super::path::Target;
 use super::request::{Request, Response, form};
 use super::state::State;
+use crate::date::now;
 use crate::error::ArmError;
 use crate::principals::{Principal, new_guid};
 use crate::token::{Grant, LIFETIME};

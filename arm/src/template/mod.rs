@@ -1,7 +1,6 @@
 //! ARM's template language: what a template says, as resources to be put.
 
 pub mod budget;
-pub mod date;
 pub mod evaluate;
 pub mod expression;
 pub mod frame;

@@ -1,15 +1,16 @@
 //! What is done for each request.
 
+use super::Daemon;
 use super::change;
 use super::endpoint::Switch;
 use super::export;
 use super::protocol::{Answer, ArmAnswer, ArmRequest, Fault, FaultCode, Request};
-use super::{Daemon, seconds};
 use crate::catalog::Catalog;
 use crate::diagnose;
 use crate::fabric::view::{AppliedView, ChangeView, SweepView, TagsReloadedView};
 use crate::fabric::{Applied, Fabric, FabricError, ReadError};
 use crate::model::Change;
+use postern_arm::date::now;
 use postern_arm::error::ArmError;
 use postern_arm::rest;
 use serde::Serialize;
@@ -83,11 +84,7 @@ fn reload_tags(daemon: &Daemon, name: &str, text: &str) -> Result<Value, Fault> 
         let (tags, applied) = reloaded.map_err(|error| in_file(name, &error))?;
         Ok::<_, Fault>((fabric.epoch().0, tags, applied))
     })?;
-    let known = crate::estate::settings(
-        daemon.api.estate().host(),
-        &daemon.live.catalog(),
-        seconds(),
-    );
+    let known = crate::estate::settings(daemon.api.estate().host(), &daemon.live.catalog(), now());
     daemon.tell(|told| told.settings = known);
     let AppliedView {
         epoch,

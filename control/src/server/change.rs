@@ -1,15 +1,16 @@
 //! Changes that the command line asks for: a file, endpoints.
 
+use super::Daemon;
 use super::answer::{change_view, encode, finished};
 use super::declare::declare;
 use super::endpoint::Switch;
 use super::live::Ticket;
 use super::protocol::{Fault, FaultCode};
-use super::{Daemon, seconds};
 use crate::api::api_config;
 use crate::fabric::view::{PreviewView, ResourceChangeView};
 use crate::fabric::{Applied, FabricError};
 use crate::{config, estate};
+use postern_arm::date::now;
 use postern_arm::error::ArmError;
 use postern_arm::estate::{ResourceChange, Stage};
 use serde_json::Value;
@@ -29,7 +30,7 @@ pub(super) fn apply(
     let catalog = daemon.live.catalog();
     let model = config::parse(path, text, &catalog).map_err(refused)?;
     let raised = estate::raise(&table);
-    let settings = estate::settings(&raised.host, &catalog, seconds());
+    let settings = estate::settings(&raised.host, &catalog, now());
     let key = daemon.key();
     let told = api_config(&model, key, settings).map_err(|error| {
         let text = format!("{name}: {}", crate::chain(&error));
@@ -89,7 +90,7 @@ fn preview<R>(
     daemon: &Daemon,
     act: impl FnOnce(&mut Stage) -> Result<R, ArmError>,
 ) -> Result<Value, Fault> {
-    let now = daemon.api.estate();
+    let before = daemon.api.estate();
     let staged = |stage: &mut Stage| {
         act(stage)?;
         Ok(stage.estate().clone())
@@ -100,7 +101,8 @@ fn preview<R>(
         let changes = fabric.model().diff(&model);
         Ok::<_, Fault>(changes.iter().map(change_view).collect::<Vec<_>>())
     })?;
-    let resources: Vec<ResourceChangeView> = next.changes_since(&now).map(resource_view).collect();
+    let resources: Vec<ResourceChangeView> =
+        next.changes_since(&before).map(resource_view).collect();
     encode(&PreviewView {
         changed: !(resources.is_empty() && changes.is_empty()),
         resources,

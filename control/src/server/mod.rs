@@ -31,7 +31,7 @@ use postern_arm::token::TokenKey;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -156,7 +156,7 @@ fn start(
 ) -> Result<Daemon, ServerError> {
     let raised = crate::estate::raise(&file.table);
     let catalog = Arc::new(catalog);
-    let settings = crate::estate::settings(&raised.host, &catalog, seconds());
+    let settings = crate::estate::settings(&raised.host, &catalog, postern_arm::date::now());
     let config = api_config(&file.model, key, settings)?;
     let mut stage = Stage::new(&saved.estate, &config.settings);
     let staged = if saved.file.as_deref() == Some(&file.text) {
@@ -243,12 +243,6 @@ async fn run(
     stop(&daemon).await;
     info!("stopped");
     ended
-}
-
-/// Returns the time in seconds since 1970.
-fn seconds() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }
 
 /// Serves the API until `over`.

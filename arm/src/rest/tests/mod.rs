@@ -8,6 +8,7 @@ mod rights;
 mod writers;
 
 use super::*;
+use crate::date::now;
 use crate::id::ResourceId;
 use crate::principals::{Principal, Secret};
 use crate::roles::{RoleAssignment, find_built_in};
@@ -196,10 +197,6 @@ impl World {
     fn owner(&self, method: &str, path: &str, body: Option<Value>) -> Response {
         self.send("owner", method, path, body)
     }
-}
-
-fn now() -> u64 {
-    change::now()
 }
 
 /// Returns a request by https; a version is added to a path without a query.

@@ -3,7 +3,7 @@
 use super::super::evaluate::Phase;
 use super::super::problem::Problem;
 use super::{Call, Entry};
-use crate::template::date::{Moment, duration};
+use crate::date::{Moment, duration};
 use serde_json::Value;
 
 type Answer = Result<Value, Problem>;

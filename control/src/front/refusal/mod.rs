@@ -24,6 +24,7 @@ use super::caller::Caller;
 use super::http::Head;
 use reply::Reply;
 use std::time::SystemTime;
+use uuid::Uuid;
 
 /// The service whose words are used over HTTP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -79,16 +80,7 @@ impl Refusal<'_> {
     /// Returns the number as a GUID.
     #[must_use]
     pub fn guid(&self) -> String {
-        let hex = format!("{:032x}", self.id);
-        let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
-        format!(
-            "{}-{}-{}-{}-{}",
-            part(0, 8),
-            part(8, 12),
-            part(12, 16),
-            part(16, 20),
-            part(20, 32)
-        )
+        Uuid::from_u128(self.id).to_string()
     }
 
     /// Returns the answer of a service to an HTTP request.

@@ -1,6 +1,6 @@
 //! Days, and the dates that they are: what templates and the times in answers need, and no more.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A moment, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,19 @@ const WEEK: [&str; 7] = [
     "Tuesday",
     "Wednesday",
 ];
+
+/// Returns the seconds of Unix time.
+#[must_use]
+pub fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |time| time.as_secs())
+}
+
+/// Returns a time in seconds since 1970 as `2026-11-24T15:00:00Z`.
+pub(crate) fn rfc3339(seconds: u64) -> String {
+    let moment = Moment::after_epoch(Duration::from_secs(seconds));
+    moment.format("yyyy-MM-ddTHH:mm:ssZ").unwrap_or_default()
+}
 
 impl Moment {
     /// Returns the moment so long after 1970 began.
@@ -354,6 +367,20 @@ fn parts(text: &str, units: &[(char, i64)]) -> Option<i64> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn seconds_are_written_as_a_date() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_735_689_599, "2024-12-31T23:59:59Z"),
+            (1_795_532_400, "2026-11-24T15:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(seconds), text);
+        }
+    }
 
     #[test]
     fn dates_are_read_and_printed() {
