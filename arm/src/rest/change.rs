@@ -8,6 +8,19 @@ use crate::estate::{Estate, Settings, Stage};
 use serde_json::Value;
 use std::sync::{Arc, PoisonError};
 
+/// What a change would do.
+#[derive(Clone, Debug)]
+pub struct Preview<R> {
+    /// What the change returned.
+    pub result: R,
+    /// What was in force when it began.
+    pub now: Arc<Estate>,
+    /// What would be in force after it.
+    pub next: Estate,
+    /// What would change beyond the resources, as [`crate::platform::Platform::preview`] tells it.
+    pub effects: Value,
+}
+
 impl Api {
     /// Changes the desired state: `act` works on a copy, and when it is content and the whole holds
     /// together, the copy is brought into force, written to the disk, and only then seen by others.
@@ -42,7 +55,7 @@ impl Api {
         Ok((result, next))
     }
 
-    /// Tells what [`Self::change`] would do beyond the resources, and changes nothing.
+    /// Tells what [`Self::change`] would do, and changes nothing.
     ///
     /// # Errors
     ///
@@ -50,7 +63,7 @@ impl Api {
     pub fn preview<R>(
         &self,
         act: impl FnOnce(&mut Stage) -> Result<R, ArmError>,
-    ) -> Result<(R, Value), ArmError> {
+    ) -> Result<Preview<R>, ArmError> {
         self.preview_seen(|stage, _| act(stage))
     }
 
@@ -58,11 +71,16 @@ impl Api {
     pub(crate) fn preview_seen<R>(
         &self,
         act: impl FnOnce(&mut Stage, &State) -> Result<R, ArmError>,
-    ) -> Result<(R, Value), ArmError> {
+    ) -> Result<Preview<R>, ArmError> {
         let state = self.state();
         let (result, next) = stage(&state, act)?;
         let effects = self.platform.preview(&state.estate, &next)?;
-        Ok((result, effects))
+        Ok(Preview {
+            result,
+            now: Arc::clone(&state.estate),
+            next,
+            effects,
+        })
     }
 }
 

@@ -196,15 +196,15 @@ type Rehearsal = fn(
 fn rehearse(call: &Call<'_>, id: &ResourceId, act: Rehearsal) -> Answer {
     let request = request(call)?;
     let correlation = correlation(call);
-    let (done, effects) = call.api.preview_seen(|stage, state| {
+    let rehearsed = call.api.preview_seen(|stage, state| {
         let done = with_context(call, state, &correlation, |context| {
             act(stage, id, &request, context)
         })?;
         authorise_links(call, state, stage).map(|()| done)
     })?;
-    let mut answer = told(done);
+    let mut answer = told(rehearsed.result);
     if let Some(properties) = answer.get_mut("properties").and_then(Value::as_object_mut) {
-        properties.insert("effects".to_owned(), effects);
+        properties.insert("effects".to_owned(), rehearsed.effects);
     }
     Ok(Response::json(200, &answer))
 }

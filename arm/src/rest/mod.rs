@@ -29,6 +29,7 @@ mod tags;
 mod tests;
 mod watchers;
 
+pub use change::Preview;
 pub use config::{ApiConfig, Subscription, Tenant};
 pub use request::{Request, Response, Via};
 

@@ -24,11 +24,8 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), CliError> {
         .map_err(|errors| CliError::Refused(errors.to_string()))?;
     let file = args.file.display();
     let mut numbers = compile::PortNumbers::default();
-    let compiled = compile::compile(&model, &catalog, Epoch(1), &mut numbers).map_err(|error| {
-        let text = crate::chain(&error);
-        let lines: Vec<_> = text.lines().map(|line| format!("{file}: {line}")).collect();
-        CliError::Refused(lines.join("\n"))
-    })?;
+    let compiled = compile::compile(&model, &catalog, Epoch(1), &mut numbers)
+        .map_err(|error| CliError::Refused(crate::in_file(&file, &crate::chain(&error))))?;
     check_namespaces(&model).map_err(|errors| {
         let lines: Vec<_> = errors
             .0

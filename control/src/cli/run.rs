@@ -27,29 +27,12 @@ pub(super) fn run(args: &RunArgs, socket: &Path) -> Result<(), CliError> {
     let catalog = args.catalog.load()?;
     let file = read(&args.config, &catalog)?;
     let state = state_dir(args.state_dir.as_deref());
+    let refused = |text: String| CliError::Refused(crate::in_file(args.config.display(), &text));
     serve(socket, &state, file, catalog).map_err(|error| match error {
-        ServerError::Fabric(error) => {
-            let file = args.config.display();
-            let lines: Vec<_> = crate::chain(&error)
-                .lines()
-                .map(|line| format!("{file}: {line}"))
-                .collect();
-            CliError::Refused(lines.join("\n"))
-        }
-        ServerError::Estate(error) => {
-            let file = args.config.display();
-            let text = error.message;
-            let lines: Vec<_> = text.lines().map(|line| format!("{file}: {line}")).collect();
-            CliError::Refused(lines.join("\n"))
-        }
-        ServerError::Settings(error) => {
-            let file = args.config.display();
-            CliError::Refused(format!("{file}: {}", crate::chain(&error)))
-        }
-        ServerError::Dns(error) => {
-            let file = args.config.display();
-            CliError::Refused(format!("{file}: {}", crate::chain(&error)))
-        }
+        ServerError::Fabric(error) => refused(crate::chain(&error)),
+        ServerError::Estate(error) => refused(error.message),
+        ServerError::Settings(error) => refused(crate::chain(&error)),
+        ServerError::Dns(error) => refused(crate::chain(&error)),
         other => other.into(),
     })
 }
@@ -62,7 +45,7 @@ fn read(path: &Path, catalog: &Catalog) -> Result<ConfigFile, CliError> {
         refused(ConfigErrors::Read { file, source })
     })?;
     let table = config::parse_text(path, &text).map_err(refused)?;
-    let model = config::parse(path, &text, catalog).map_err(refused)?;
+    let model = config::check(path, &table, catalog).map_err(refused)?;
     Ok(ConfigFile { text, table, model })
 }
 

@@ -58,8 +58,16 @@ pub fn load(path: &Path, catalog: &Catalog) -> Result<Model, ConfigErrors> {
 ///
 /// As [`load`], but for reading.
 pub fn parse(file: &Path, text: &str, catalog: &Catalog) -> Result<Model, ConfigErrors> {
-    let table = parse_text(file, text)?;
-    parse_table(&table, catalog).map_err(|errors| ConfigErrors::Invalid {
+    check(file, &parse_text(file, text)?, catalog)
+}
+
+/// Reads a configuration whose TOML [`parse_text`] has read; `file` is what errors call it.
+///
+/// # Errors
+///
+/// As [`parse_table`].
+pub fn check(file: &Path, table: &Table, catalog: &Catalog) -> Result<Model, ConfigErrors> {
+    parse_table(table, catalog).map_err(|errors| ConfigErrors::Invalid {
         file: file.to_owned(),
         errors,
     })

@@ -81,7 +81,7 @@ fn reload_tags(daemon: &Daemon, name: &str, text: &str) -> Result<Value, Fault> 
         .map_err(|error| Fault::new(FaultCode::Refused, crate::chain(&error)))?;
     let (epoch, tags, applied) = daemon.with(|fabric| {
         let reloaded = fabric.reload_tags(catalog);
-        let (tags, applied) = reloaded.map_err(|error| in_file(name, &error))?;
+        let (tags, applied) = reloaded.map_err(|error| Fault::from(error).in_file(name))?;
         Ok::<_, Fault>((fabric.epoch().0, tags, applied))
     })?;
     let known = crate::estate::settings(daemon.api.estate().host(), &daemon.live.catalog(), now());
@@ -157,7 +157,7 @@ pub(super) fn finished(epoch: u32, applied: Applied) -> AppliedView {
     }
 }
 
-pub(super) fn change_view(change: &Change) -> ChangeView {
+fn change_view(change: &Change) -> ChangeView {
     ChangeView {
         action: change.action.to_string(),
         kind: change.kind.to_owned(),
@@ -168,17 +168,6 @@ pub(super) fn change_view(change: &Change) -> ChangeView {
 
 pub(super) fn encode(value: &impl Serialize) -> Result<Value, Fault> {
     serde_json::to_value(value).map_err(|error| Fault::new(FaultCode::Internal, error.to_string()))
-}
-
-/// Puts the file in front of every line.
-pub(super) fn in_file(name: &str, error: &FabricError) -> Fault {
-    let fault = Fault::from(error);
-    let lines: Vec<_> = fault
-        .message
-        .lines()
-        .map(|line| format!("{name}: {line}"))
-        .collect();
-    Fault::new(fault.code, lines.join("\n"))
 }
 
 impl From<&FabricError> for Fault {

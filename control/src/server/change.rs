@@ -1,18 +1,19 @@
 //! Changes that the command line asks for: a file, endpoints.
 
 use super::Daemon;
-use super::answer::{change_view, encode, finished};
+use super::answer::{encode, finished};
 use super::declare::declare;
 use super::endpoint::Switch;
 use super::live::Ticket;
 use super::protocol::{Fault, FaultCode};
 use crate::api::api_config;
-use crate::fabric::view::{PreviewView, ResourceChangeView};
+use crate::fabric::view::{ChangeView, PreviewView, ResourceChangeView};
 use crate::fabric::{Applied, FabricError};
 use crate::{config, estate};
 use postern_arm::date::now;
 use postern_arm::error::ArmError;
 use postern_arm::estate::{ResourceChange, Stage};
+use postern_arm::rest::Preview;
 use serde_json::Value;
 use std::path::Path;
 use tracing::warn;
@@ -28,21 +29,19 @@ pub(super) fn apply(
     let path = Path::new(name);
     let table = config::parse_text(path, text).map_err(refused)?;
     let catalog = daemon.live.catalog();
-    let model = config::parse(path, text, &catalog).map_err(refused)?;
+    let model = config::check(path, &table, &catalog).map_err(refused)?;
     let raised = estate::raise(&table);
     let settings = estate::settings(&raised.host, &catalog, now());
     let key = daemon.key();
-    let told = api_config(&model, key, settings).map_err(|error| {
-        let text = format!("{name}: {}", crate::chain(&error));
-        Fault::new(FaultCode::Refused, text)
-    })?;
+    let told = api_config(&model, key, settings)
+        .map_err(|error| Fault::new(FaultCode::Refused, crate::chain(&error)).in_file(name))?;
     let act = |stage: &mut Stage| declare(stage, raised);
     if dry_run {
-        return preview(daemon, act).map_err(|fault| before_lines(name, &fault));
+        return preview(daemon, act).map_err(|fault| fault.in_file(name));
     }
     let before = daemon.with(|fabric| fabric.model().api.clone());
     let changed = change(daemon, Some(text.to_owned()), act);
-    let answer = changed.map_err(|fault| before_lines(name, &fault))?;
+    let answer = changed.map_err(|fault| fault.in_file(name))?;
     daemon.tell(|now| *now = told);
     if (before.listen, &before.names) != (model.api.listen, &model.api.names) {
         warn!("api.listen and api.names count from the next start on");
@@ -90,19 +89,13 @@ fn preview<R>(
     daemon: &Daemon,
     act: impl FnOnce(&mut Stage) -> Result<R, ArmError>,
 ) -> Result<Value, Fault> {
-    let before = daemon.api.estate();
-    let staged = |stage: &mut Stage| {
-        act(stage)?;
-        Ok(stage.estate().clone())
-    };
-    let (next, effects) = daemon.api.preview(staged)?;
-    let changes = daemon.with(|fabric| {
-        let model = estate::load(&next, fabric.catalog())?;
-        let changes = fabric.model().diff(&model);
-        Ok::<_, Fault>(changes.iter().map(change_view).collect::<Vec<_>>())
-    })?;
-    let resources: Vec<ResourceChangeView> =
-        next.changes_since(&before).map(resource_view).collect();
+    let Preview {
+        now, next, effects, ..
+    } = daemon.api.preview(act)?;
+    let changes = effects.get("changes").cloned().unwrap_or_default();
+    let changes: Vec<ChangeView> = serde_json::from_value(changes)
+        .map_err(|error| Fault::new(FaultCode::Internal, error.to_string()))?;
+    let resources: Vec<ResourceChangeView> = next.changes_since(&now).map(resource_view).collect();
     encode(&PreviewView {
         changed: !(resources.is_empty() && changes.is_empty()),
         resources,
@@ -122,14 +115,4 @@ fn resource_view(change: ResourceChange) -> ResourceChangeView {
         action: action.to_owned(),
         id: document.map_or(change.key, |document| document.id.to_string()),
     }
-}
-
-/// Puts the file in front of every line.
-fn before_lines(name: &str, fault: &Fault) -> Fault {
-    let lines: Vec<_> = fault
-        .message
-        .lines()
-        .map(|line| format!("{name}: {line}"))
-        .collect();
-    Fault::new(fault.code, lines.join("\n"))
 }

@@ -7,7 +7,7 @@ use postern_arm::error::ArmError;
 use postern_arm::estate::{Conditions, Stage};
 use postern_arm::id::{ResourceId, Scope};
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Puts what a file declares, as it declares it. What an earlier file declared and this one does not
 /// goes; what came by requests and deployments stays.
@@ -25,12 +25,12 @@ pub(super) fn declare(stage: &mut Stage, raised: Raised) -> Result<(), ArmError>
         .into_iter()
         .map(|(id, binding)| (id.key(), (id, binding)))
         .collect();
-    let declared: HashMap<String, ()> = documents.iter().map(|(id, _)| (id.key(), ())).collect();
+    let declared: HashSet<String> = documents.iter().map(|(id, _)| id.key()).collect();
     let gone: Vec<ResourceId> = stage
         .estate()
         .documents()
         .filter(|document| document.origin == Origin::File)
-        .filter(|document| !declared.contains_key(&document.id.key()))
+        .filter(|document| !declared.contains(&document.id.key()))
         .map(|document| document.id.clone())
         .collect();
     for id in &gone {

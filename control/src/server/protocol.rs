@@ -187,6 +187,12 @@ impl Fault {
             message: message.into(),
         }
     }
+
+    /// Puts the name of the file that was refused in front of every line.
+    #[must_use]
+    pub(super) fn in_file(self, name: &str) -> Self {
+        Self::new(self.code, crate::in_file(name, &self.message))
+    }
 }
 
 /// What the daemon answers.
