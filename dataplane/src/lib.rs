@@ -6,6 +6,7 @@
 //! JSON, no HTTP and no Azure names.
 
 pub mod carrier;
+mod class;
 pub mod engine;
 pub mod flow;
 pub mod identity;

@@ -125,6 +125,8 @@ drop_reasons! {
     /// Larger than the output device takes, and not to be cut: it forbids fragments, of which its
     /// sender is told, or it is a super-frame.
     TooBig => "too_big",
+    /// The worker that owns the flow has more packets waiting than it takes.
+    HandOverFull => "hand_over_full",
     /// The output device is gone or did not take the frame.
     OutputFailed => "output_failed",
 }
@@ -185,6 +187,19 @@ impl PortCounters {
             })
     }
 
+    /// Adds what another engine counted of the same port.
+    fn add(&mut self, other: &Self) {
+        self.received_frames += other.received_frames;
+        self.received_bytes += other.received_bytes;
+        self.sent_frames += other.sent_frames;
+        self.sent_bytes += other.sent_bytes;
+        self.made_frames += other.made_frames;
+        let counts = self.drops.iter_mut().flatten();
+        for (count, more) in counts.zip(other.drops.iter().flatten()) {
+            *count += more;
+        }
+    }
+
     fn count_drop(&mut self, direction: Direction, reason: DropReason) {
         let [inbound, outbound] = &mut self.drops;
         let row = match direction {
@@ -208,6 +223,15 @@ pub struct ResourceCounters {
     pub denied_by_rules: u64,
     /// Flows that an endpoint policy refused.
     pub denied_by_policy: u64,
+}
+
+impl ResourceCounters {
+    fn add(&mut self, other: Self) {
+        self.allowed += other.allowed;
+        self.audited += other.audited;
+        self.denied_by_rules += other.denied_by_rules;
+        self.denied_by_policy += other.denied_by_policy;
+    }
 }
 
 /// Counters of the whole engine.
@@ -234,6 +258,32 @@ impl Counters {
     #[must_use]
     pub fn resource(&self, resource: ResourceId) -> ResourceCounters {
         self.resources.get(&resource).copied().unwrap_or_default()
+    }
+
+    /// Adds what another engine counted of the same policy: several that share the work are summed
+    /// when somebody reads them.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            ports,
+            resources,
+            flows_opened,
+            flows_ended,
+            flows_closed,
+        } = other;
+        if let Some(last) = ports.len().checked_sub(1)
+            && last >= self.ports.len()
+        {
+            self.make_room(last);
+        }
+        for (port, more) in self.ports.iter_mut().zip(ports) {
+            port.add(more);
+        }
+        for (&resource, more) in resources {
+            self.resources.entry(resource).or_default().add(*more);
+        }
+        self.flows_opened += flows_opened;
+        self.flows_ended += flows_ended;
+        self.flows_closed += flows_closed;
     }
 
     /// Counts a decision.
@@ -275,5 +325,52 @@ impl Counters {
         if let Some(counters) = self.port_mut(port) {
             counters.count_drop(direction, reason);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(port: u16, resource: u32, times: u64) -> Counters {
+        let (port, resource) = (PortId(port), ResourceId(resource));
+        let mut counters = Counters::default();
+        for _ in 0..times {
+            counters.drop(port, Direction::Outbound, DropReason::TooBig);
+            let ports = counters.port_mut(port).unwrap();
+            ports.received_frames += 1;
+            ports.received_bytes += 2;
+            ports.sent_frames += 3;
+            ports.sent_bytes += 4;
+            ports.made_frames += 5;
+            for by in [DeniedBy::EndpointPolicy, DeniedBy::PublicAccessDisabled] {
+                counters.decided(resource, Ruling::Deny(by));
+            }
+            let (rule, audited) = (None, true);
+            counters.decided(resource, Ruling::Allow { rule, audited });
+        }
+        counters.flows_opened = times;
+        counters.flows_ended = times * 10;
+        counters.flows_closed = times * 100;
+        counters
+    }
+
+    #[test]
+    fn counters_of_engines_add_up_in_every_number() {
+        let mut sum = counted(1, 7, 2);
+        sum.add(&counted(1, 7, 3));
+        assert_eq!(sum, counted(1, 7, 5));
+        sum.add(&Counters::default());
+        assert_eq!(sum, counted(1, 7, 5), "nothing added");
+        // Ports and resources that only the other one has.
+        let mut sum = counted(1, 7, 2);
+        sum.add(&counted(9, 8, 3));
+        assert_eq!(sum.port(PortId(1)), counted(1, 7, 2).port(PortId(1)));
+        assert_eq!(sum.port(PortId(9)), counted(9, 8, 3).port(PortId(9)));
+        assert_eq!(
+            sum.resource(ResourceId(8)),
+            counted(9, 8, 3).resource(ResourceId(8))
+        );
+        assert_eq!(sum.flows_opened, 5);
     }
 }

@@ -48,6 +48,16 @@ impl AccessLog {
     }
 }
 
+/// Returns the newest decisions of several engines that share the work, oldest first: as many as one
+/// engine would remember. What each remembers is in the order of time.
+#[must_use]
+pub fn merged_access(logs: impl IntoIterator<Item = Vec<AccessEvent>>) -> Vec<AccessEvent> {
+    let mut events: Vec<AccessEvent> = logs.into_iter().flatten().collect();
+    events.sort_by_key(|event| event.at);
+    let older = events.len().saturating_sub(MOST_REMEMBERED);
+    events.split_off(older)
+}
+
 /// Returns what the access rules say of a flow with this source, and of whom; nothing where they
 /// have no say.
 pub(super) fn ask(
@@ -163,5 +173,39 @@ impl Engine {
     #[must_use]
     pub fn now(&self) -> Now {
         self.advanced
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(millis: u64, port: u16) -> AccessEvent {
+        AccessEvent {
+            at: Now::from_millis(millis),
+            resource: ResourceId(1),
+            caller: Caller::Public(Ipv4Addr::new(8, 8, 8, 8)),
+            destination: SocketAddrV4::new(Ipv4Addr::new(52, 239, 0, 10), port),
+            protocol: TCP,
+            ruling: Ruling::Deny(DeniedBy::PublicAccessDisabled),
+        }
+    }
+
+    #[test]
+    fn merged_logs_are_in_the_order_of_time_and_no_longer_than_one() {
+        let one = vec![event(1, 1), event(4, 2), event(4, 3)];
+        let other = vec![event(2, 4), event(4, 5), event(9, 6)];
+        let merged = merged_access([one, other]);
+        let ports: Vec<u16> = merged
+            .iter()
+            .map(|event| event.destination.port())
+            .collect();
+        assert_eq!(ports, [1, 4, 2, 3, 5, 6]);
+
+        let many = |first: u64| (0..700).map(|n| event(first + 2 * n, 0)).collect();
+        let merged = merged_access([many(0), many(1)]);
+        let times: Vec<u64> = merged.iter().map(|event| event.at.as_millis()).collect();
+        let newest: Vec<u64> = (1400 - MOST_REMEMBERED as u64..1400).collect();
+        assert_eq!(times, newest);
     }
 }

@@ -70,8 +70,10 @@ impl Engine {
         let snapshot = self.snapshot.clone();
         let source = snapshot.source(id)?;
         let addresses = &*source.addresses;
+        // One lock for the question and the answer: other engines lease too.
+        let mut pools = self.share.pools();
         if let Some(most) = source.max_flows
-            && self.pools.are_full(addresses, most)
+            && pools.are_full(addresses, most)
         {
             return None;
         }
@@ -91,7 +93,7 @@ impl Engine {
             .skip(first)
             .take(count)
             .find_map(|&address| {
-                let way = key.way(address);
+                let wanted = (key.way(address), key.source_port());
                 let most = source.max_flows_per_destination;
                 let preferred = earlier
                     .filter(|binding| binding.address == address)
@@ -100,8 +102,7 @@ impl Engine {
                     let sent = key.translated(address, port, path.destination);
                     flows.find(sent.reply(path.egress)).is_none()
                 };
-                self.pools
-                    .lease(&mut self.rng, way, most, preferred, is_free)
+                pools.lease(&mut self.rng, wanted, most, preferred, is_free)
             })
     }
 
@@ -109,7 +110,8 @@ impl Engine {
     /// flow has the reply tuple, one for which it is free. So two networks whose NICs have equal
     /// addresses reach one service with equal ports and never meet.
     ///
-    /// Only what belongs to no network sees flows of several, and so only there a port may change.
+    /// Only what belongs to no network sees flows of several, and so only there a port may change: to
+    /// one of its class, so that the answers come to this engine.
     fn native_port(
         &mut self,
         context: &Context<'_, '_>,
@@ -128,16 +130,19 @@ impl Engine {
             let sent = key.translated(key.source(), port, path.destination);
             flows.find(sent.reply(path.egress)).is_none()
         };
-        let others = (0..NATIVE_TRIES).map(|_| self.rng.random_range(FIRST_PORT..=u16::MAX));
-        core::iter::once(key.source_port())
-            .chain(others)
+        let (classes, own) = (self.share.classes(), key.source_port());
+        let random = core::iter::repeat_with(|| self.rng.random_range(FIRST_PORT..=u16::MAX));
+        let others = random.filter(|&port| classes.are_one(port, own));
+        core::iter::once(own)
+            .chain(others.take(NATIVE_TRIES))
             .find(is_free)
             .ok_or(context.dropped(DropReason::ReplyTupleTaken))
     }
 
-    pub(super) fn release(&mut self, lease: Option<Lease>) {
+    /// Gives a lease back to its pool.
+    pub(super) fn release(&self, lease: Option<Lease>) {
         if let Some(lease) = lease {
-            self.pools.release(lease);
+            self.share.pools().release(lease);
         }
     }
 }

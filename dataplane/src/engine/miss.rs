@@ -3,7 +3,9 @@
 use super::bind::Binding;
 use super::evaluate::{NsgMode, Path, Request, Source};
 use super::{Context, Dropped, Engine, Network, Unsent, make};
-use crate::flow::{FlowKey, InsertError, Life, Opening, PairId, Side, SourceKind, TcpTrack, Why};
+use crate::flow::{
+    Ended, FlowKey, InsertError, Life, Opening, PairId, Side, SourceKind, TcpTrack, Why,
+};
 use crate::policy::{Direction, PortId, PublicAddress, Snapshot, SourceId, Tuple};
 use crate::stats::DropReason;
 use crate::wire::{Fragment, Transport};
@@ -38,8 +40,9 @@ impl Engine {
         .inspect_err(|denied| self.reset_from_outside(context, denied.reason))?;
         let tcp = self.opening(context, &path)?;
         let size = self.size_up(context, path.egress, path.tunnel.is_some())?;
-        self.check_flow_limits(context, path.egress)?;
-        let id = self.open(context, key, &path, (tcp, earlier))?;
+        self.take_places(context, path.egress)?;
+        let opened = self.open(context, key, &path, (tcp, earlier));
+        let id = opened.inspect_err(|_| self.give_places_back([context.ingress, path.egress]))?;
         self.pass(context, id, Side::Initiator);
         self.send(context, path.egress, size)
     }
@@ -140,23 +143,41 @@ impl Engine {
         }
     }
 
-    /// Refuses a flow of a NIC that has as many as it may have, at either end.
-    fn check_flow_limits(&self, context: &Context<'_, '_>, egress: PortId) -> Result<(), Dropped> {
-        let most = self.snapshot.settings.max_nic_flows;
-        for (port, side, direction) in [
-            (context.ingress, Side::Initiator, Direction::Outbound),
-            (egress, Side::Responder, Direction::Inbound),
-        ] {
-            let is_nic = self.snapshot.nic(port).is_some();
-            if is_nic && self.flows.count_of(port, side) >= most {
-                return Err(Dropped {
-                    port,
-                    direction,
-                    reason: DropReason::NicFlowLimit,
-                });
-            }
+    /// Counts a flow at both ends before it is opened, so that several engines keep to one limit.
+    /// Refuses that of a NIC which has as many as it may have.
+    fn take_places(&self, context: &Context<'_, '_>, egress: PortId) -> Result<(), Dropped> {
+        let counts = self.share.flow_counts();
+        let most_of = |port| match self.snapshot.nic(port) {
+            Some(_) => self.snapshot.settings.max_nic_flows,
+            None => u32::MAX,
+        };
+        let ingress = context.ingress;
+        let refused = |port, direction| Dropped {
+            port,
+            direction,
+            reason: DropReason::NicFlowLimit,
+        };
+        if !counts.take(ingress, Side::Initiator, most_of(ingress)) {
+            return Err(refused(ingress, Direction::Outbound));
+        }
+        if !counts.take(egress, Side::Responder, most_of(egress)) {
+            counts.give_back(ingress, Side::Initiator);
+            return Err(refused(egress, Direction::Inbound));
         }
         Ok(())
+    }
+
+    /// Gives back what a flow between these ports took of their numbers.
+    fn give_places_back(&self, [ingress, egress]: [PortId; 2]) {
+        let counts = self.share.flow_counts();
+        counts.give_back(ingress, Side::Initiator);
+        counts.give_back(egress, Side::Responder);
+    }
+
+    /// Gives back what a flow had that is no more: its public port and its places.
+    pub(super) fn settle(&self, ended: Ended) {
+        self.release(ended.lease);
+        self.give_places_back(ended.keys.map(FlowKey::port));
     }
 
     /// Inserts a pair; if it is not taken, its lease goes back.
@@ -196,10 +217,10 @@ impl Engine {
             if side == Side::Initiator {
                 earlier = ended.lease.as_ref().map(Binding::of);
             }
-            self.release(ended.lease);
             if ended.life == Life::Live {
                 self.counters.flows_ended += 1;
             }
+            self.settle(ended);
         }
         self.miss(context, key, earlier)
     }

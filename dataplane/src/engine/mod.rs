@@ -4,29 +4,35 @@
 //! [`Transposition`](crate::flow::Transposition); a *miss* goes through the layers of [`evaluate`] and installs both directions
 //! at once. A hit by an older policy is judged again first ([`mod@reconcile`]), and a bounded
 //! sweep does the same for flows without traffic. A hit allocates nothing and locks nothing.
+//!
+//! Several engines can do the work of one ([`Share`]): each has its own flows, and a packet goes to
+//! the engine that has its flow.
 
 mod admission;
 mod bind;
 mod cut;
 pub mod evaluate;
+mod flow_counts;
 mod frame;
 mod icmp_error;
 mod make;
 mod miss;
 pub mod reconcile;
+mod share;
 mod sweep;
 mod tunnel;
 mod tunnel_error;
 mod view;
 
-pub use admission::AccessEvent;
+pub use admission::{AccessEvent, merged_access};
 pub use frame::Frame;
+pub use share::Share;
 pub use sweep::SweepReport;
 pub use view::FlowView;
 
 use crate::flow::{FlowKey, FlowTable, FragmentTable, Life, PairId, Side};
 use crate::policy::{CloseMode, Direction, PortId, PortKind, Snapshot};
-use crate::snat::{PoolView, Pools};
+use crate::snat::PoolView;
 use crate::stats::{Counters, DropReason};
 use crate::time::Now;
 use crate::wire::{Fragment, Headers, Transport, WireError};
@@ -42,7 +48,7 @@ pub use crate::flow::{Admission, RouteKind, SourceKind, Tunnel};
 /// What stays the same for an engine's life.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineConfig {
-    /// How many flow pairs are taken at once.
+    /// How many flow pairs are taken at once, by all engines that share the work together.
     pub max_flows: u32,
     /// Where randomness begins: the flow table's hash and the choice of public ports. Secret, and
     /// new for each process, except in tests.
@@ -78,13 +84,13 @@ pub struct Emitted {
     pub packet: Vec<u8>,
 }
 
-/// The engine of one worker: it owns its flows, leases and counters.
+/// The engine of one worker: it owns its flows and counters, and shares public ports with others.
 #[derive(Debug)]
 pub struct Engine {
     snapshot: Arc<Snapshot>,
     flows: FlowTable,
-    fragments: FragmentTable,
-    pools: Pools,
+    fragments: FragmentTable<(PairId, Side)>,
+    share: Share,
     counters: Counters,
     emitted: VecDeque<Emitted>,
     access_log: AccessLog,
@@ -165,20 +171,34 @@ impl Context<'_, '_> {
 }
 
 impl Engine {
-    /// Returns an engine without flows that decides by `snapshot`.
+    /// Returns an engine without flows that decides by `snapshot`, and does all of the work.
     #[must_use]
     pub fn new(config: EngineConfig, snapshot: Arc<Snapshot>) -> Self {
-        let flows = FlowTable::new(config.max_flows, config.seed);
+        Self::with_share(config, snapshot, &Share::new(&config, 1), 0)
+    }
+
+    /// Returns the engine of worker `index` of those that have `share` in common, which was made of
+    /// the same `config`. It must be given the packets that it owns, and no others:
+    /// [`Share::owner`].
+    #[must_use]
+    pub fn with_share(
+        config: EngineConfig,
+        snapshot: Arc<Snapshot>,
+        share: &Share,
+        index: usize,
+    ) -> Self {
+        debug_assert!(index < share.workers(), "workers count from zero");
         Self {
             snapshot,
+            flows: FlowTable::new(share.room(index), config.seed),
             fragments: FragmentTable::default(),
-            pools: Pools::new(flows.max(), config.seed),
-            flows,
+            share: share.clone(),
             counters: Counters::default(),
             emitted: VecDeque::new(),
             access_log: AccessLog::default(),
             sweep: None,
-            rng: StdRng::seed_from_u64(config.seed),
+            // Engines that chose alike would try for the same public ports.
+            rng: StdRng::seed_from_u64(config.seed.wrapping_add(index as u64)),
             advanced: Now::default(),
             has_due: false,
         }
@@ -333,12 +353,8 @@ impl Engine {
         }
         let Context { headers, frame, .. } = context;
         if headers.fragment == Fragment::First {
-            self.fragments.follow(
-                context.now,
-                fragment_key(context.ingress, headers),
-                id,
-                side,
-            );
+            let key = fragment_key(context.ingress, headers);
+            self.fragments.follow(context.now, key, (id, side));
         }
         let vnet = frame.vnet;
         if !pair.is_identity() {
@@ -447,6 +463,17 @@ impl Engine {
             .drop(port, direction, DropReason::OutputFailed);
     }
 
+    /// Counts a frame of `len` bytes that came in by `port` and that its owner's worker did not take.
+    pub fn not_handed_over(&mut self, port: PortId, len: usize) {
+        if let Some(counters) = self.counters.port_mut(port) {
+            counters.received_frames += 1;
+            counters.received_bytes += len as u64;
+        }
+        let direction = self.direction(port);
+        self.counters
+            .drop(port, direction, DropReason::HandOverFull);
+    }
+
     /// Returns the policy in force.
     #[must_use]
     pub fn snapshot(&self) -> &Arc<Snapshot> {
@@ -465,16 +492,16 @@ impl Engine {
         self.flows.len()
     }
 
-    /// Returns how many flow pairs are taken at once.
+    /// Returns how many flow pairs this engine takes at once.
     #[must_use]
     pub fn max_flows(&self) -> usize {
         self.flows.max()
     }
 
-    /// Returns the use of every shared public address.
+    /// Returns the use of every shared public address, by all engines that share the work.
     #[must_use]
     pub fn snat(&self) -> Vec<PoolView> {
-        self.pools.view()
+        self.share.pools().view()
     }
 }
 

@@ -26,6 +26,21 @@ pub struct SweepReport {
     pub denied: u64,
 }
 
+impl SweepReport {
+    /// Returns what two engines that share the work report of one policy. Where one was overtaken by a
+    /// newer policy, the newer one is named.
+    #[must_use]
+    pub fn merged(self, other: Self) -> Self {
+        Self {
+            epoch: self.epoch.max(other.epoch),
+            kept: self.kept + other.kept,
+            closed: self.closed + other.closed,
+            rebound: self.rebound + other.rebound,
+            denied: self.denied + other.denied,
+        }
+    }
+}
+
 /// A walk over all flows, a bounded number at a time.
 #[derive(Debug)]
 pub(super) struct Sweep {
@@ -110,7 +125,7 @@ impl Engine {
             }
         }
         if let Some(ended) = self.flows.remove_due(id) {
-            self.release(ended.lease);
+            self.settle(ended);
         }
     }
 
@@ -188,7 +203,7 @@ impl Engine {
             Outcome::Rebind => {
                 if let Some(ended) = self.flows.remove(id) {
                     self.counters.flows_closed += 1;
-                    self.release(ended.lease);
+                    self.settle(ended);
                 }
             }
             Outcome::Close => self.cut(now, id, Life::Tombstone),
@@ -262,5 +277,25 @@ impl Engine {
         if let Some(due) = self.due(id) {
             self.flows.rearm(id, due);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_of_one_policy_add_up() {
+        let report = |epoch, [kept, closed, rebound, denied]: [u64; 4]| SweepReport {
+            epoch: Epoch(epoch),
+            kept,
+            closed,
+            rebound,
+            denied,
+        };
+        let (one, other) = (report(3, [1, 2, 3, 4]), report(3, [10, 20, 30, 40]));
+        let both = report(3, [11, 22, 33, 44]);
+        assert_eq!(one.merged(other), both);
+        assert_eq!(one.merged(report(4, [10, 20, 30, 40])).epoch, Epoch(4));
     }
 }

@@ -1,6 +1,5 @@
-//! Which flow the later fragments of a datagram belong to.
+//! Where the later fragments of a datagram belong.
 
-use super::{PairId, Side};
 use crate::policy::PortId;
 use crate::time::Now;
 use core::time::Duration;
@@ -28,32 +27,41 @@ pub struct FragmentKey {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Followed {
-    pair: PairId,
-    side: Side,
+struct Followed<T> {
+    place: T,
     until: Now,
     /// Tells this note from an older one of the same key.
     serial: u64,
 }
 
-/// Datagrams whose first fragment passed.
-#[derive(Debug, Default)]
-pub struct FragmentTable {
-    followed: HashMap<FragmentKey, Followed>,
+/// Datagrams whose first fragment passed, and where that belonged: to a pair and a side of it, or to a
+/// worker.
+#[derive(Debug)]
+pub struct FragmentTable<T> {
+    followed: HashMap<FragmentKey, Followed<T>>,
     order: VecDeque<(FragmentKey, u64)>,
     serial: u64,
 }
 
-impl FragmentTable {
-    /// Notes that the first fragment of a datagram belongs to this side of this pair.
-    pub fn follow(&mut self, now: Now, key: FragmentKey, pair: PairId, side: Side) {
+impl<T> Default for FragmentTable<T> {
+    fn default() -> Self {
+        Self {
+            followed: HashMap::new(),
+            order: VecDeque::new(),
+            serial: 0,
+        }
+    }
+}
+
+impl<T: Copy> FragmentTable<T> {
+    /// Notes where the first fragment of a datagram belongs.
+    pub fn follow(&mut self, now: Now, key: FragmentKey, place: T) {
         while self.order.len() >= MAX {
             self.forget_oldest();
         }
         self.serial += 1;
         let note = Followed {
-            pair,
-            side,
+            place,
             until: now.plus(PATIENCE),
             serial: self.serial,
         };
@@ -61,11 +69,11 @@ impl FragmentTable {
         self.order.push_back((key, self.serial));
     }
 
-    /// Returns the pair and side that a later fragment belongs to. The pair may have been removed
-    /// since: the caller compares its key with the fragment.
-    pub fn find(&self, now: Now, key: FragmentKey) -> Option<(PairId, Side)> {
+    /// Returns where a later fragment belongs. A pair may have been removed since: the caller compares
+    /// its key with the fragment.
+    pub fn find(&self, now: Now, key: FragmentKey) -> Option<T> {
         let note = self.followed.get(&key)?;
-        (now <= note.until).then_some((note.pair, note.side))
+        (now <= note.until).then_some(note.place)
     }
 
     /// Forgets datagrams whose time is over.

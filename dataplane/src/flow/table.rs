@@ -10,7 +10,7 @@ use super::pair::patience;
 use super::wheel::{Link, Links, Wheel};
 use super::{FlowKey, Life, Pair, Side, TcpTrack, Tunnel, Why};
 use crate::index::{Index, tag_of};
-use crate::policy::{Epoch, PortId, Timers};
+use crate::policy::{Epoch, Timers};
 use crate::snat::Lease;
 use crate::time::Now;
 use core::hash::BuildHasher;
@@ -108,8 +108,6 @@ pub struct FlowTable {
     /// By the number and the side.
     index: Index,
     decisions: Decisions,
-    /// How many pairs were opened by each port, and to it.
-    counts: Vec<[u32; 2]>,
     hasher: SeedableRandomState,
     wheel: Wheel,
 }
@@ -142,7 +140,6 @@ impl FlowTable {
             max,
             index: Index::new(max * 2),
             decisions: Decisions::new(hasher.clone()),
-            counts: Vec::new(),
             hasher,
             wheel: Wheel::new(),
         }
@@ -164,25 +161,6 @@ impl FlowTable {
     #[must_use]
     pub fn max(&self) -> usize {
         self.max
-    }
-
-    /// Returns how many pairs `port` opened, or how many were opened to it.
-    #[must_use]
-    pub fn count_of(&self, port: PortId, side: Side) -> u32 {
-        let counts = self.counts.get(usize::from(port.0));
-        counts
-            .and_then(|counts| counts.get(side as usize))
-            .copied()
-            .unwrap_or(0)
-    }
-
-    /// Returns the count of the port that a key comes in by, made at first use.
-    fn count_mut(&mut self, key: FlowKey, side: Side) -> Option<&mut u32> {
-        let port = usize::from(key.port().0);
-        if port >= self.counts.len() {
-            self.counts.resize(port + 1, [0; 2]);
-        }
-        self.counts.get_mut(port)?.get_mut(side as usize)
     }
 
     /// Returns an upper bound of the numbers of pairs, for walking over them.
@@ -426,11 +404,6 @@ impl FlowTable {
         }
         self.put(id, pair, now);
         debug_assert_eq!(self.why(PairId(id)), Some(why), "it is kept");
-        for (key, side) in keys.into_iter().zip([Side::Initiator, Side::Responder]) {
-            if let Some(count) = self.count_mut(key, side) {
-                *count += 1;
-            }
-        }
         self.wheel.arm(&mut self.remains, id, deadline);
         Ok(PairId(id))
     }
@@ -489,9 +462,6 @@ impl FlowTable {
         for side in [Side::Initiator, Side::Responder] {
             let tag = self.tag_of_side(&pair, side);
             self.index.remove(tag, entry(id.0, side));
-            if let Some(count) = self.count_mut(pair.key(side), side) {
-                *count = count.saturating_sub(1);
-            }
         }
         self.decisions.release(pair.decision);
         if let Some(remains) = self.remains.get_mut(id.0 as usize) {

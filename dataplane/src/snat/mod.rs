@@ -9,12 +9,17 @@
 //! A source may limit how many flows it carries, to one destination and in all. What is counted is
 //! leases, so a port at rest counts as used: it serves its destination as little as a live one. All
 //! sources are counted, limited or not, so that a policy that sets a limit finds true numbers.
+//!
+//! A port is leased to a flow only if it is of the class of the flow's own port (`class.rs`), so
+//! that both directions of the flow belong to one of several workers, who share the pools. "A port
+//! that no flow has" is then one of that class. With one worker every port is.
 
 mod pool;
 mod ways;
 
+use crate::class::Classes;
 use crate::wire::{ICMP, TCP, UDP};
-use pool::PortPool;
+use pool::{PortPool, PortsByClass};
 use rand::rngs::StdRng;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -99,6 +104,7 @@ impl AddressPool {
 #[derive(Debug)]
 pub struct Pools {
     pools: HashMap<Ipv4Addr, AddressPool>,
+    by_class: PortsByClass,
     /// Leases by way. An entry goes with its last lease, so that there are never more than leases.
     ways: Ways,
     /// Leases of all addresses.
@@ -106,23 +112,24 @@ pub struct Pools {
 }
 
 impl Pools {
-    /// Returns pools for `max` flows, which hash by `seed`.
-    #[must_use]
-    pub fn new(max: usize, seed: u64) -> Self {
+    /// Returns pools for `max` flows, which hash by `seed`, for as many workers as there are classes.
+    pub(crate) fn new(max: usize, seed: u64, classes: Classes) -> Self {
         Self {
             pools: HashMap::new(),
-            // A flow that turns out to be one too many has its lease already.
-            ways: Ways::new(max + 1, seed),
+            by_class: PortsByClass::new(classes),
+            // A flow that turns out to be one too many has its lease already, one of each worker.
+            ways: Ways::new(max + classes.count(), seed),
             leases: 0,
         }
     }
 
-    /// Leases a port for `way` unless it has `most` leases: the preferred port if it can be had,
-    /// else any. `is_free` says whether the flow table has room for the reply tuple of a port.
+    /// Leases a port for `way` to a flow whose own port is `own`, unless the way has `most` leases: the
+    /// preferred port if it can be had, else any of the class. `is_free` says whether the flow table
+    /// has room for the reply tuple of a port.
     pub fn lease(
         &mut self,
         rng: &mut StdRng,
-        way: Way,
+        (way, own): (Way, u16),
         most: Option<u32>,
         preferred: Option<u16>,
         is_free: impl Fn(u16) -> bool,
@@ -134,8 +141,12 @@ impl Pools {
         let ports = pool.ports(way.protocol)?;
         let port = match preferred.filter(|&port| is_free(port)) {
             Some(port) => port,
-            None => ports.choose(rng, is_free)?,
+            None => ports.choose(rng, self.by_class.like(own), is_free)?,
         };
+        debug_assert!(
+            self.by_class.like(own).has(port),
+            "its replies have its owner"
+        );
         if !self.ways.add(way) {
             return None;
         }
@@ -208,9 +219,10 @@ mod tests {
     #[test]
     fn numbers_vanish_with_the_last_lease() {
         let mut rng = StdRng::seed_from_u64(1);
-        let mut pools = Pools::new(8, 1);
-        let mut lease =
-            |pools: &mut Pools, last| pools.lease(&mut rng, way(last), Some(2), None, |_| true);
+        let mut pools = Pools::new(8, 1, Classes::ONE);
+        let mut lease = |pools: &mut Pools, last| {
+            pools.lease(&mut rng, (way(last), 9), Some(2), None, |_| true)
+        };
         let held: Vec<Lease> = [1, 1, 2]
             .into_iter()
             .map(|last| lease(&mut pools, last).unwrap())
@@ -231,24 +243,27 @@ mod tests {
     #[test]
     fn what_gets_no_port_is_not_counted() {
         let mut rng = StdRng::seed_from_u64(2);
-        let mut pools = Pools::new(8, 1);
-        assert_eq!(pools.lease(&mut rng, way(1), None, None, |_| false), None);
+        let mut pools = Pools::new(8, 1, Classes::ONE);
+        assert_eq!(
+            pools.lease(&mut rng, (way(1), 9), None, None, |_| false),
+            None
+        );
         let esp = Way {
             protocol: 50,
             ..way(1)
         };
-        assert_eq!(pools.lease(&mut rng, esp, None, None, |_| true), None);
+        assert_eq!(pools.lease(&mut rng, (esp, 9), None, None, |_| true), None);
         assert_eq!((pools.ways.len(), pools.leases), (0, 0));
     }
 
     #[test]
     fn addresses_of_another_source_are_not_added() {
         let mut rng = StdRng::seed_from_u64(3);
-        let mut pools = Pools::new(8, 1);
+        let mut pools = Pools::new(8, 1, Classes::ONE);
         let held: Vec<Lease> = (0..3)
             .map(|last| {
                 pools
-                    .lease(&mut rng, way(last), None, None, |_| true)
+                    .lease(&mut rng, (way(last), 9), None, None, |_| true)
                     .unwrap()
             })
             .collect();

@@ -11,6 +11,7 @@
 //! Checksums are not verified: a wrong one arrives just as wrong (RFC 1624 keeps the error).
 
 pub mod checksum;
+mod ends;
 pub mod fragment;
 pub mod icmp;
 pub mod ipv4;
@@ -20,6 +21,7 @@ pub mod tcp;
 pub mod udp;
 pub mod vnet_hdr;
 
+pub(crate) use ends::Ends;
 pub use packet::{Fragment, Headers, Transport};
 pub use vnet_hdr::{GsoType, VnetHdr};
 
