@@ -123,22 +123,23 @@ pub enum AttachError {
     },
 }
 
-/// Makes the device of a port in its namespace and configures it: addresses, MTU, up, routes.
+/// Makes the device of a port, with so many queues, in its namespace and configures it: addresses,
+/// MTU, up, routes.
 ///
 /// # Errors
 ///
 /// An [`AttachError`] that names the namespace and the step; nothing is left behind.
-pub fn attach(spec: &PortSpec) -> Result<Attachment, AttachError> {
+pub fn attach(spec: &PortSpec, queues: usize) -> Result<Attachment, AttachError> {
     namespace::enter(&spec.namespace, || {
         let runtime = runtime(spec)?;
         runtime.block_on(async {
             let mut link = Link::connect(spec)?;
             link.refuse_default_route().await?;
-            let tun =
-                Tun::open(&spec.device, spec.offload).map_err(|source| AttachError::Device {
-                    namespace: spec.namespace.clone(),
-                    source,
-                })?;
+            let tun = Tun::open(&spec.device, spec.offload, queues);
+            let tun = tun.map_err(|source| AttachError::Device {
+                namespace: spec.namespace.clone(),
+                source,
+            })?;
             link.find().await?;
             set_switches(spec);
             link.converge(None).await?;

@@ -157,7 +157,7 @@ fn port_is_configured_and_vanishes_with_its_descriptor() {
     for offload in [true, false] {
         let mut spec = netns.spec(&["10.0.1.4/24", "10.0.1.5/24"], &["0.0.0.0/0"]);
         spec.offload = offload;
-        let attachment = attach(&spec).unwrap();
+        let attachment = attach(&spec, 1).unwrap();
         assert_eq!(attachment.tun.has_vnet_hdr(), offload);
         assert_eq!(netns.addresses(), ["10.0.1.4/24", "10.0.1.5/24"]);
         assert_eq!(netns.routes(), ["default dev postern0 scope link"]);
@@ -194,7 +194,7 @@ fn namespace_is_found_by_pid_and_by_path() {
             namespace,
             ..netns.spec(&["10.0.1.4/24"], &["0.0.0.0/0"])
         };
-        let _attachment = attach(&spec).unwrap();
+        let _attachment = attach(&spec, 1).unwrap();
         assert_eq!(netns.addresses(), ["10.0.1.4/24"]);
     }
     sleeper.kill().unwrap();
@@ -210,7 +210,7 @@ fn default_route_of_another_is_never_replaced() {
     netns.ip("addr add 192.0.2.2/24 dev eth0");
     netns.ip("link set eth0 up");
     netns.ip("route add default via 192.0.2.1");
-    let error = attach(&netns.spec(&["10.0.1.4/24"], &["0.0.0.0/0"])).unwrap_err();
+    let error = attach(&netns.spec(&["10.0.1.4/24"], &["0.0.0.0/0"]), 1).unwrap_err();
     assert!(matches!(error, AttachError::DefaultRoute { .. }), "{error}");
     assert!(
         error.to_string().contains("default via 192.0.2.1 dev eth0"),
@@ -218,7 +218,7 @@ fn default_route_of_another_is_never_replaced() {
     );
     assert!(!netns.ip("-br link").contains("postern0"));
     // A port that brings no default route does not mind.
-    drop(attach(&netns.spec(&["93.184.216.34/24"], &["20.0.0.9/32"])).unwrap());
+    drop(attach(&netns.spec(&["93.184.216.34/24"], &["20.0.0.9/32"]), 1).unwrap());
 }
 
 #[test]
@@ -229,7 +229,11 @@ fn failure_half_way_leaves_nothing() {
     netns.ip("tuntap add eth0 mode tun");
     netns.ip("link set eth0 up");
     netns.ip("route add 20.0.0.9/32 dev eth0");
-    let error = attach(&netns.spec(&["10.0.1.4/24"], &["20.0.0.8/32", "20.0.0.9/32"])).unwrap_err();
+    let error = attach(
+        &netns.spec(&["10.0.1.4/24"], &["20.0.0.8/32", "20.0.0.9/32"]),
+        1,
+    )
+    .unwrap_err();
     assert!(
         error.to_string().ends_with("cannot add route 20.0.0.9/32"),
         "{error}"
@@ -243,8 +247,8 @@ fn device_of_the_same_name_is_left_alone() {
         return;
     };
     let spec = netns.spec(&["10.0.1.4/24"], &[]);
-    let first = attach(&spec).unwrap();
-    let error = attach(&spec).unwrap_err();
+    let first = attach(&spec, 1).unwrap();
+    let error = attach(&spec, 1).unwrap_err();
     let taken = matches!(
         &error,
         AttachError::Device {
@@ -271,7 +275,7 @@ fn update_changes_in_place_and_back() {
         &["20.0.0.2/32", "20.0.0.3/32"],
     );
     let none_in_common = netns.spec(&["10.7.0.1/32"], &["0.0.0.0/0", "20.0.0.3/32"]);
-    let _attachment = attach(&old).unwrap();
+    let _attachment = attach(&old, 1).unwrap();
     // Somebody else's, and none of our business.
     netns.ip("route add 198.51.100.0/24 dev postern0 proto static");
 
@@ -336,7 +340,7 @@ fn identities_pass_where_they_are_wanted_and_nothing_else_of_ipv6() {
     let both = ["fd40::/16", "local fd41::/16 table local"];
 
     let before = netns.ip("-6 route show table all");
-    let attachment = attach(&tunnel).unwrap();
+    let attachment = attach(&tunnel, 1).unwrap();
     assert_eq!(routes(), both);
     let addresses = netns.ip("-o -6 addr show dev postern0");
     assert_eq!(addresses, "", "no address of its own");
@@ -359,7 +363,7 @@ fn holder_of_an_attachment() {
         return;
     };
     let netns = std::mem::ManuallyDrop::new(Netns(name));
-    let _attachment = attach(&netns.spec(&["10.0.1.4/24"], &["0.0.0.0/0"])).unwrap();
+    let _attachment = attach(&netns.spec(&["10.0.1.4/24"], &["0.0.0.0/0"]), 1).unwrap();
     let _ = writeln!(std::io::stderr(), "attached");
     loop {
         std::thread::park();
@@ -438,7 +442,7 @@ fn the_own_namespace_is_made_once_and_holds_what_is_attached() {
         devices.unwrap().unwrap().contains("postern0:")
     };
     assert!(!has_device());
-    let attachment = attach(&spec).unwrap();
+    let attachment = attach(&spec, 1).unwrap();
     assert!(has_device());
     inside(&own, || std::net::UdpSocket::bind((address.addr(), 53)))
         .unwrap()

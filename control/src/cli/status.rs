@@ -4,7 +4,7 @@ use super::client::Client;
 use super::output::{Format, print, print_json, seconds};
 use super::table::Table;
 use super::{CliError, ReadArgs};
-use crate::fabric::view::{StatusView, SubnetView};
+use crate::fabric::view::{StatusView, SubnetView, WorkerView};
 use crate::server::protocol::Request;
 
 /// Prints what runs.
@@ -51,6 +51,7 @@ fn describe(status: &StatusView) -> String {
          epoch         {}{sweeping}\n\
          service tags  changeNumber {}, {}, {}\n\
          flows         {} of at most {}\n\
+         workers       {}\n\
          \n\
          {table}{subnets}",
         status.version,
@@ -62,7 +63,19 @@ fn describe(status: &StatusView) -> String {
         tags.source,
         status.flows,
         status.max_flows,
+        workers(&status.workers),
     )
+}
+
+/// Returns how many workers there are, and of several how many frames each handed over.
+fn workers(workers: &[WorkerView]) -> String {
+    let count = workers.len();
+    if count < 2 {
+        return count.to_string();
+    }
+    let handed_over = workers.iter().map(|worker| worker.handed_over.to_string());
+    let handed_over: Vec<_> = handed_over.collect();
+    format!("{count}, frames handed over: {}", handed_over.join(", "))
 }
 
 /// Returns the subnets and their keys, behind an empty line; nothing where there are none.
@@ -90,6 +103,12 @@ mod tests {
     use crate::fabric::view::{PortView, ServiceTagsView};
 
     #[test]
+    fn several_workers_show_what_they_handed_over() {
+        let several = [7, 0, 12].map(|handed_over| WorkerView { handed_over });
+        assert_eq!(workers(&several), "3, frames handed over: 7, 0, 12");
+    }
+
+    #[test]
     fn the_status_names_epoch_tags_and_ports() {
         let status = StatusView {
             version: "0.1.0".to_owned(),
@@ -104,6 +123,7 @@ mod tests {
             },
             flows: 2,
             max_flows: 1000,
+            workers: vec![WorkerView { handed_over: 0 }],
             ports: vec![PortView {
                 number: 0,
                 name: "nic/vm0".to_owned(),
@@ -130,6 +150,7 @@ mod tests {
              epoch         3\n\
              service tags  changeNumber 375, Public, tags.json\n\
              flows         2 of at most 1000\n\
+             workers       1\n\
              \n\
              PORT     STATE     NAMESPACE  DEVICE     MTU  OFFLOAD  ADDRESSES\n\
              nic/vm0  attached  vm0        postern0  1500  on       10.0.1.4/24\n\

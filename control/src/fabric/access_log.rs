@@ -9,7 +9,7 @@ use crate::compile::Names;
 use crate::front::date::Date;
 use crate::front::log::why;
 use crate::model::{Model, ServiceDelivery, ServiceInstance};
-use postern_dataplane::engine::{AccessEvent, Engine};
+use postern_dataplane::engine::{AccessEvent, Engine, merged_access};
 use postern_dataplane::identity::Identity;
 use postern_dataplane::policy::{Caller, SubnetId};
 use postern_dataplane::stats::Counters;
@@ -30,7 +30,9 @@ impl Fabric<LinuxHost> {
             let events: Vec<_> = engine.access_log(Some(resource)).copied().collect();
             (events, engine.now())
         };
-        let (events, now) = self.host.worker().query(look)?;
+        let logs = self.host.worker().query(look)?;
+        let now = logs.iter().map(|&(_, now)| now).max().unwrap_or_default();
+        let events = merged_access(logs.into_iter().map(|(events, _)| events));
         let (wall, callers) = (SystemTime::now(), self.callers());
         let views = events.iter().map(|event| {
             let at = wall.checked_sub(now.since(event.at)).unwrap_or(wall);

@@ -1,4 +1,4 @@
-//! What the fabric does to the host: devices in namespaces, and the worker that moves the packets.
+//! What the fabric does to the host: devices in namespaces, and the workers that move the packets.
 //!
 //! A trait, because the transaction logic is the same over the real host and over the one in the
 //! tests, which fails where it is told to.
@@ -122,7 +122,7 @@ impl Host for LinuxHost {
     }
 
     fn attach(&self, spec: &PortSpec) -> Result<Tun, AttachError> {
-        attach::attach(spec).map(|attachment| attachment.tun)
+        attach::attach(spec, self.worker.workers()).map(|attachment| attachment.tun)
     }
 
     fn update(&self, old: &PortSpec, new: &PortSpec) -> Result<(), AttachError> {

@@ -39,7 +39,7 @@ use crate::model::{Change, Learned, Model, ModelError, NamespaceRef, SupplyError
 use crate::store::{Store, StoreError};
 use keeper::Keeper;
 use plan::{Plan, Update, same_device};
-use postern_dataplane::engine::{Engine, EngineConfig, SweepReport};
+use postern_dataplane::engine::{Engine, EngineConfig, Share, SweepReport};
 use postern_dataplane::io::{IoError, Worker, WorkerGone};
 use postern_dataplane::policy::{Epoch, PortId, Snapshot};
 use std::collections::HashMap;
@@ -138,8 +138,8 @@ pub struct Fabric<H: Host = LinuxHost> {
 }
 
 impl Fabric<LinuxHost> {
-    /// Starts the worker and brings `model` into force with these keys; packets flow when
-    /// it returns.
+    /// Starts so many workers and brings `model` into force with these keys; packets flow when it
+    /// returns.
     ///
     /// # Errors
     ///
@@ -150,12 +150,15 @@ impl Fabric<LinuxHost> {
         store: Arc<Store>,
         keys: Keys,
         fronts: Fronts,
+        workers: usize,
     ) -> Result<Self, FabricError> {
         let config = EngineConfig {
             max_flows: model.settings.max_flows,
             seed: random(),
         };
-        let worker = Worker::start(Engine::new(config, Arc::default()))?;
+        let share = Share::new(&config, workers);
+        let engine = |index| Engine::with_share(config, Arc::default(), &share, index);
+        let worker = Worker::start((0..workers).map(engine).collect(), &share)?;
         let mut fabric = Self::new(LinuxHost::new(worker, fronts), catalog);
         fabric.numbers = PortNumbers::with_keys(keys);
         fabric.keeper = Keeper::new(store);

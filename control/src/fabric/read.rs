@@ -6,7 +6,7 @@ use super::nsg::{EffectiveNsgs, NsgView, effective, views};
 use super::tags::file_view;
 use super::view::{
     DropView, EndpointView, FlowRow, FlowRules, FlowStatsView, FlowsView, PoolStatsView,
-    PortStatsView, PortView, StatsView, StatusView, SubnetView, TrafficView,
+    PortStatsView, PortView, StatsView, StatusView, SubnetView, TrafficView, WorkerView,
 };
 use super::{Fabric, Host, LinuxHost};
 use crate::compile::{Names, PortSpec};
@@ -51,17 +51,23 @@ impl Fabric<LinuxHost> {
                 engine.max_flows(),
             )
         };
-        let (sweeping, flows, max_flows) = self.host.worker().query(look)?;
+        let worker = self.host.worker();
+        let looks = worker.query(look)?;
+        let workers = worker.handed_over().into_iter();
+        let sum = |of: fn(&(bool, usize, usize)) -> usize| looks.iter().map(of).sum::<usize>();
         let missing = self.missing()?;
         Ok(StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             uptime_seconds: self.started.elapsed().as_secs(),
             epoch: self.epoch().0,
-            sweeping,
+            sweeping: looks.iter().any(|&(sweeping, ..)| sweeping),
             service_tags: file_view(&self.catalog),
-            flows: flows as u64,
-            max_flows: max_flows as u64,
+            flows: sum(|&(_, flows, _)| flows) as u64,
+            max_flows: sum(|&(.., max)| max) as u64,
+            workers: workers
+                .map(|handed_over| WorkerView { handed_over })
+                .collect(),
             ports: self
                 .in_order()
                 .map(|spec| port_view(spec, &missing))
@@ -103,7 +109,16 @@ impl Fabric<LinuxHost> {
             let sizes = (engine.flow_count() as u64, engine.max_flows() as u64);
             (engine.counters().clone(), engine.snat(), sizes)
         };
-        let (counters, pools, (count, max)) = self.host.worker().query(look)?;
+        let mut counters = Counters::default();
+        let (mut count, mut max) = (0, 0);
+        // Of these there is one for all workers.
+        let mut pools = Vec::new();
+        for (counted, of_all, sizes) in self.host.worker().query(look)? {
+            counters.add(&counted);
+            pools = of_all;
+            count += sizes.0;
+            max += sizes.1;
+        }
         let Counters {
             flows_opened,
             flows_ended,
@@ -144,7 +159,11 @@ impl Fabric<LinuxHost> {
             let flows = engine.flows(port, wanted);
             (flows, engine.flow_count() as u64)
         };
-        let (flows, count) = self.host.worker().query(look)?;
+        let (mut flows, mut count) = (Vec::new(), 0);
+        for (some, of_worker) in self.host.worker().query(look)? {
+            flows.extend(some);
+            count += of_worker;
+        }
         let callers = self.callers();
         let value = flows
             .iter()

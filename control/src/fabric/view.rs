@@ -67,10 +67,21 @@ pub struct StatusView {
     pub flows: u64,
     /// The most that there can be.
     pub max_flows: u64,
+    /// The workers, which share the packets.
+    pub workers: Vec<WorkerView>,
     /// The ports, in the order of their numbers.
     pub ports: Vec<PortView>,
     /// The subnets, in the order of the configuration.
     pub subnets: Vec<SubnetView>,
+}
+
+/// A thread that moves packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerView {
+    /// Frames that it read and handed to the worker that has their flow: few, if the kernel delivers
+    /// each flow to its worker.
+    pub handed_over: u64,
 }
 
 /// A subnet and what its packets carry where a service sees them.

@@ -171,7 +171,7 @@ fn start(
     let model = crate::estate::load(&estate, &catalog).map_err(ServerError::Estate)?;
     let store = Arc::new(store);
     let kept = Arc::clone(&store);
-    let mut fabric = Fabric::start(model, catalog, kept, saved.keys, fronts)?;
+    let mut fabric = Fabric::start(model, catalog, kept, saved.keys, fronts, 1)?;
     let written = store.commit(&Commit {
         old: &saved.estate,
         new: &estate,

@@ -64,6 +64,16 @@ pub enum IoError {
         /// What the kernel said.
         source: Errno,
     },
+    /// The kernel did not give the device another queue.
+    #[error("cannot make queue {queue} of device `{name}`")]
+    Queue {
+        /// The device.
+        name: String,
+        /// The queue's number.
+        queue: usize,
+        /// What the kernel said.
+        source: Errno,
+    },
     /// The kernel did not take the length of the header before each frame.
     #[error("device `{name}` does not take a frame header of 10 bytes")]
     HeaderLength {

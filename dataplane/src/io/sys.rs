@@ -16,6 +16,9 @@ const TUNSETVNETHDRSZ: Opcode = opcode::write::<c_int>(b'T', 216);
 pub const IFF_TUN: c_short = 0x0001;
 /// No protocol word before each packet.
 pub const IFF_NO_PI: c_short = 0x1000;
+/// A device that further descriptors may be attached to, each a queue of its own; every one of them
+/// has to ask for it.
+pub const IFF_MULTI_QUEUE: c_short = 0x0100;
 /// A `virtio_net_hdr` before each frame.
 pub const IFF_VNET_HDR: c_short = 0x4000;
 /// Refuse a name that is taken instead of attaching to the device that has it. It is the sign bit.
@@ -50,7 +53,8 @@ const _: () = assert!(
     "the kernel's ifreq has 40 bytes"
 );
 
-/// Makes the device `name` and ties it to `tun`.
+/// Makes the device `name` and ties it to `tun`; or attaches `tun` to it as one more queue, if it is
+/// there and has several.
 ///
 /// # Errors
 ///

@@ -3,6 +3,12 @@
 //! The device is never persistent, so the kernel removes it with its addresses and routes when the
 //! last descriptor is closed, however the process ends. It belongs to the network namespace of the
 //! thread that opened it, and its descriptor keeps that namespace alive.
+//!
+//! A device may have several queues, a descriptor each, so that several workers read and write it
+//! without meeting. The kernel puts a packet into the queue that the last packet the other way was
+//! written to, as long as it remembers the flow (about 3 s, and 4,096 flows of a device), and
+//! otherwise into one by the flow's hash. Whether there is a header and what is offloaded belongs
+//! to the device, not to a queue.
 
 use super::{IoError, sys};
 use crate::wire::vnet_hdr;
@@ -23,16 +29,19 @@ const OFFLOADS: [u32; 4] = [
 
 const TCP_OFFLOADS: u32 = sys::TUN_F_CSUM | sys::TUN_F_TSO4 | sys::TUN_F_TSO6 | sys::TUN_F_TSO_ECN;
 
-/// An open TUN device, not blocking.
+/// A queue of an open TUN device, not blocking. As it is opened it is the first one and holds the
+/// others, if there are any, until they are [split](Self::split).
 #[derive(Debug)]
 pub struct Tun {
     fd: OwnedFd,
     name: String,
     has_vnet_hdr: bool,
+    others: Vec<OwnedFd>,
 }
 
 impl Tun {
-    /// Makes a TUN device in the calling thread's network namespace.
+    /// Makes a TUN device with so many queues, at least one, in the calling thread's network
+    /// namespace.
     ///
     /// With `offload` each frame has a `virtio_net_hdr` of 10 bytes before it, and the kernel may
     /// hand over super-frames and partial checksums; without, each frame is one finished packet.
@@ -41,20 +50,16 @@ impl Tun {
     /// # Errors
     ///
     /// An [`IoError`] that names the device and the step that failed; nothing is left behind.
-    pub fn open(name: &str, offload: bool) -> Result<Self, IoError> {
+    pub fn open(name: &str, offload: bool, queues: usize) -> Result<Self, IoError> {
         let padded = padded_name(name)?;
         let device = || name.to_owned();
-        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = rustix::fs::open("/dev/net/tun", flags, Mode::empty()).map_err(|source| {
-            IoError::Driver {
-                name: device(),
-                source,
-            }
-        })?;
-
         let header = if offload { sys::IFF_VNET_HDR } else { 0 };
-        let flags = sys::IFF_TUN | sys::IFF_NO_PI | sys::IFF_TUN_EXCL | header;
-        sys::set_interface(fd.as_fd(), padded, flags).map_err(|source| match source {
+        let several = if queues > 1 { sys::IFF_MULTI_QUEUE } else { 0 };
+        let flags = sys::IFF_TUN | sys::IFF_NO_PI | header | several;
+
+        let fd = open_driver(name)?;
+        let made = sys::set_interface(fd.as_fd(), padded, flags | sys::IFF_TUN_EXCL);
+        made.map_err(|source| match source {
             Errno::BUSY | Errno::EXIST => IoError::Exists { name: device() },
             Errno::PERM | Errno::ACCESS => IoError::NotPermitted {
                 name: device(),
@@ -77,11 +82,38 @@ impl Tun {
                 source,
             })?;
         }
+        // By its name alone: the kernel attaches what is opened to the device that is there.
+        let attach = |queue| {
+            let fd = open_driver(name)?;
+            sys::set_interface(fd.as_fd(), padded, flags).map_err(|source| IoError::Queue {
+                name: device(),
+                queue,
+                source,
+            })?;
+            Ok(fd)
+        };
         Ok(Self {
+            others: (1..queues).map(attach).collect::<Result<_, _>>()?,
             fd,
             name: device(),
             has_vnet_hdr: offload,
         })
+    }
+
+    /// Returns the queues, in the order of their numbers, each by itself. The device is there until
+    /// the last one is dropped.
+    #[must_use]
+    pub fn split(mut self) -> Vec<Self> {
+        let others = std::mem::take(&mut self.others);
+        let (name, has_vnet_hdr) = (self.name.clone(), self.has_vnet_hdr);
+        let mut queues = vec![self];
+        queues.extend(others.into_iter().map(|fd| Self {
+            fd,
+            name: name.clone(),
+            has_vnet_hdr,
+            others: Vec::new(),
+        }));
+        queues
     }
 
     /// Returns the name under which the device was made.
@@ -134,6 +166,14 @@ impl AsFd for Tun {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+fn open_driver(name: &str) -> Result<OwnedFd, IoError> {
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::open("/dev/net/tun", flags, Mode::empty()).map_err(|source| IoError::Driver {
+        name: name.to_owned(),
+        source,
+    })
 }
 
 fn ask_for_offload(fd: BorrowedFd<'_>) -> Result<(), Errno> {

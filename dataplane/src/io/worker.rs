@@ -1,10 +1,18 @@
-//! The worker: one plain thread that owns the engine and moves frames between devices.
+//! The worker: one plain thread that owns an engine and moves frames between devices.
 //!
 //! It sleeps in `epoll_wait` until a device has frames, a command comes or the engine's clock must
 //! tick. A ready device gives one bounded batch and then waits for its next turn: epoll is
 //! level-triggered and puts a device that is still ready behind the others. A frame is read into
 //! a buffer that is used for ever, rewritten there by the engine, and written from there; after
 //! start a forwarded frame allocates nothing and makes no system call but read and write.
+//!
+//! **Several workers.** Each has an engine, a thread and one queue of every device. A flow has one
+//! owner, which any worker can tell from a packet ([`Share::owner`]): only it decides on the flow's
+//! packets, so engines share nothing on the way of a packet. A frame that another owns is handed
+//! over ([`inbox`]), which takes its turn there as a device does. A worker writes to its own queue
+//! of a device, and the kernel delivers what comes back to the queue that was written to: after the
+//! first packet each way of a flow, both ends deliver to its owner and nothing is handed over, for
+//! as long as the kernel remembers. How a new policy reaches all is told in [`handle`].
 //!
 //! Output never waits. A device that does not take a frame costs that frame, counted by
 //! [`Engine::output_failed`]. A device that is gone (deleted in its namespace) is taken out of the
@@ -14,22 +22,27 @@
 
 mod forward;
 mod handle;
+mod inbox;
+mod sweeps;
 
 pub use handle::{WorkerGone, WorkerHandle};
 
 use super::{IoError, Tun};
-use crate::engine::{Engine, SweepReport};
+use crate::engine::{Engine, Share};
 use crate::policy::PortId;
 use crate::time::Now;
-use forward::{Buffers, forward_batch, send_emitted};
-use handle::{Command, Install, Removed};
+use forward::{BATCH, Buffers, forward_batch, forward_inbox, send_emitted};
+use handle::{Command, Install, Member, Removed};
+use inbox::{CAPACITY, Inbox, Peers};
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use sweeps::Sweeps;
 
 /// Devices that one call of `epoll_wait` reports.
 const EVENTS: usize = 64;
@@ -40,66 +53,79 @@ const TURN: Duration = Duration::from_micros(250);
 /// How often the engine's clock ticks while there are flows, and otherwise.
 const TICK: Duration = Duration::from_millis(100);
 const IDLE_TICK: Duration = Duration::from_millis(250);
-/// The nice value of the worker's thread: a policy that is being compiled takes a whole core for a
+/// The nice value of a worker's thread: a policy that is being compiled takes a whole core for a
 /// while, and a packet should not wait for its turn on it.
 const NICENESS: i32 = -10;
 
 /// The mark of the wake-up descriptor among the events; ports are smaller.
 const WAKE: u64 = u64::MAX;
 
-/// The thread that owns an engine and its devices.
+/// The thread that owns an engine and its queues of the devices.
 #[derive(Debug)]
 pub struct Worker {
     engine: Engine,
     epoll: OwnedFd,
-    wake: Arc<OwnedFd>,
     commands: Receiver<Command>,
+    inbox: Inbox,
+    peers: Peers,
     devices: Devices,
     buffers: Buffers,
+    /// The same for all workers.
     start: Instant,
     last_tick: Now,
-    /// Who waits for the report of the sweep under way.
-    reports: Vec<Sender<SweepReport>>,
+    sweeps: Arc<Sweeps>,
+    /// The number under which the sweep under way is reported.
+    round: u64,
 }
 
 impl Worker {
-    /// Starts the worker's thread, with no devices yet.
+    /// Starts a worker's thread for each engine, with no devices yet. The engines, at least one, are
+    /// all those of `share`, in the order of their numbers.
     ///
     /// # Errors
     ///
     /// [`IoError::Poll`] or [`IoError::Thread`]; nothing is left behind.
-    pub fn start(engine: Engine) -> Result<WorkerHandle, IoError> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(|source| IoError::Poll {
-            what: "epoll instance",
+    pub fn start(engines: Vec<Engine>, share: &Share) -> Result<WorkerHandle, IoError> {
+        let ends = inbox::connect(engines.len(), share).map_err(|source| IoError::Poll {
+            what: "wake-up descriptor",
             source,
         })?;
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        let wake = eventfd(0, flags)
-            .and_then(|wake| {
-                epoll::add(&epoll, &wake, EventData::new_u64(WAKE), EventFlags::IN)?;
-                Ok(Arc::new(wake))
-            })
-            .map_err(|source| IoError::Poll {
-                what: "wake-up descriptor",
-                source,
-            })?;
-        let (sender, commands) = channel();
-        let mut worker = Self {
-            engine,
-            epoll,
-            wake: Arc::clone(&wake),
-            commands,
-            devices: Devices::default(),
-            buffers: Buffers::default(),
-            start: Instant::now(),
-            last_tick: Now::default(),
-            reports: Vec::new(),
-        };
-        let thread = std::thread::Builder::new()
-            .name("postern-worker".to_owned())
-            .spawn(move || worker.run())
-            .map_err(|source| IoError::Thread { source })?;
-        Ok(WorkerHandle::new(sender, wake, thread))
+        let sweeps = Arc::new(Sweeps::new(engines.len()));
+        let start = Instant::now();
+        let (mut workers, mut members) = (Vec::new(), Vec::new());
+        for (engine, (inbox, peers)) in engines.into_iter().zip(ends) {
+            let (sender, commands) = channel();
+            members.push(Member {
+                commands: sender,
+                alarm: Arc::clone(inbox.alarm()),
+                handed_over: Arc::clone(peers.handed_over()),
+            });
+            workers.push(Self {
+                engine,
+                epoll: poll_set(&inbox)?,
+                commands,
+                inbox,
+                peers,
+                devices: Devices::default(),
+                buffers: Buffers::default(),
+                start,
+                last_tick: Now::default(),
+                sweeps: Arc::clone(&sweeps),
+                round: 0,
+            });
+        }
+        let handle = WorkerHandle::new(members, sweeps);
+        for (number, worker) in workers.into_iter().enumerate() {
+            match spawn(worker, number) {
+                Ok(thread) => handle.hold(thread),
+                Err(source) => {
+                    // Those that run already.
+                    let _ = handle.stop();
+                    return Err(IoError::Thread { source });
+                }
+            }
+        }
+        Ok(handle)
     }
 
     fn run(&mut self) {
@@ -110,19 +136,12 @@ impl Worker {
         }
         let mut events = Vec::with_capacity(EVENTS);
         loop {
-            events.clear();
-            let timeout = self.timeout();
-            match epoll::wait(
-                &self.epoll,
-                rustix::buffer::spare_capacity(&mut events),
-                Some(&timeout),
-            ) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => {
-                    tracing::error!(%error, "the worker cannot wait for its devices and stops");
-                    return;
-                }
+            if let Err(error) = self.wait(&mut events) {
+                tracing::error!(%error, "the worker cannot wait for its devices and stops");
+                return;
             }
+            // First, because what was handed over was read before what a device has now.
+            self.serve_inbox(BATCH);
             let mut is_woken = false;
             for &Event { flags, data, .. } in &events {
                 match u16::try_from(data.u64()) {
@@ -134,6 +153,23 @@ impl Worker {
                 return;
             }
             self.tick();
+        }
+    }
+
+    /// Sleeps until there is something to do, and puts into `events` what the poll set has to say.
+    fn wait(&mut self, events: &mut Vec<Event>) -> Result<(), Errno> {
+        events.clear();
+        let timeout = if self.inbox.may_sleep() {
+            self.timeout()
+        } else {
+            Timespec::default()
+        };
+        let space = rustix::buffer::spare_capacity(events);
+        let waited = epoll::wait(&self.epoll, space, Some(&timeout));
+        self.inbox.wake_up();
+        match waited {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -175,10 +211,7 @@ impl Worker {
         self.last_tick = now;
         loop {
             if let Some(report) = self.engine.advance(now, SLICE) {
-                for receiver in self.reports.drain(..) {
-                    // Whoever asked may have lost interest.
-                    let _ = receiver.send(report);
-                }
+                self.sweeps.report(self.round, report);
             }
             send_emitted(&mut self.engine, &self.devices);
             if !self.engine.is_behind() || self.now().since(now) >= TURN {
@@ -200,6 +233,7 @@ impl Worker {
             forward_batch(
                 &mut self.engine,
                 &self.devices,
+                &self.peers,
                 &mut self.buffers,
                 now,
                 port,
@@ -208,6 +242,15 @@ impl Worker {
         };
         if let Some(error) = error {
             self.retire(port, error);
+        }
+    }
+
+    /// Decides on frames that others read, up to `most`.
+    fn serve_inbox(&mut self, most: usize) {
+        if self.inbox.has_some() {
+            let now = self.now();
+            let (devices, peers) = (&self.devices, &self.peers);
+            forward_inbox(&mut self.engine, devices, peers, &mut self.inbox, now, most);
         }
     }
 
@@ -221,20 +264,26 @@ impl Worker {
     fn remove(&mut self, port: PortId) -> Option<Tun> {
         let tun = self.devices.take(port)?;
         if let Err(error) = epoll::delete(&self.epoll, &tun) {
-            // Closing the descriptor takes it out as well.
-            tracing::debug!(port = port.0, %error, "device was not in the poll set");
+            // It was read no more already, and closing the descriptor takes it out as well.
+            tracing::trace!(port = port.0, %error, "device was not in the poll set");
         }
         Some(tun)
     }
 
     /// Runs every command that waits.
     fn obey(&mut self) -> Obeyed {
-        let mut counter = [0; 8];
-        // Nothing to read means that an earlier round saw this wake-up already.
-        let _ = rustix::io::read(&*self.wake, &mut counter);
+        self.inbox.alarm().silence();
         while let Ok(command) = self.commands.try_recv() {
             match command {
+                Command::Mute(ports, done) => {
+                    self.mute(&ports);
+                    let _ = done.send(());
+                }
                 Command::Install(install) => self.install(*install),
+                Command::Listen(ports, done) => {
+                    self.listen(&ports);
+                    let _ = done.send(());
+                }
                 Command::Query(query) => query(&self.engine),
                 Command::Devices(answer) => {
                     let _ = answer.send(self.devices.ports().collect());
@@ -245,36 +294,89 @@ impl Worker {
         Obeyed::GoOn
     }
 
+    /// Reads the devices of these ports no more.
+    fn mute(&self, ports: &[PortId]) {
+        for tun in ports.iter().filter_map(|&port| self.devices.get(port)) {
+            if let Err(error) = epoll::delete(&self.epoll, tun) {
+                tracing::debug!(device = tun.name(), %error, "device was not in the poll set");
+            }
+        }
+    }
+
+    /// Reads the devices of these ports from now on.
+    fn listen(&self, ports: &[PortId]) {
+        for &port in ports {
+            let Some(tun) = self.devices.get(port) else {
+                continue;
+            };
+            let data = EventData::new_u64(u64::from(port.0));
+            if let Err(error) = epoll::add(&self.epoll, tun, data, EventFlags::IN) {
+                // Out of memory or over a limit of the system: the device can still be written to.
+                tracing::error!(port = port.0, device = tun.name(), %error, "device is not polled");
+            }
+        }
+    }
+
     fn install(&mut self, install: Install) {
         let Install {
             snapshot,
             attach,
             detach,
-            report,
+            round,
             done,
         } = install;
+        // All that was handed over from devices that go now: the inbox holds no more, and one frame
+        // may be out of it already.
+        self.serve_inbox(CAPACITY + 1);
         // A number may pass from an old device to a new one, so the old ones go first. They are
         // closed by the caller, as the old policy is freed there: both take their time.
         let mut removed: Vec<Tun> = detach
-            .into_iter()
-            .filter_map(|port| self.remove(port))
+            .iter()
+            .filter_map(|&port| self.remove(port))
             .collect();
         for (port, tun) in attach {
             removed.extend(self.remove(port));
-            let data = EventData::new_u64(u64::from(port.0));
-            if let Err(error) = epoll::add(&self.epoll, &tun, data, EventFlags::IN) {
-                // Out of memory or over a limit of the system: the device can still be written to.
-                tracing::error!(port = port.0, device = tun.name(), %error, "device is not polled");
-            }
             self.devices.put(port, tun);
         }
-        self.reports.push(report);
+        self.round = round;
         let before = self.engine.install(snapshot);
         let _ = done.send(Removed {
             devices: removed,
             snapshot: before,
         });
     }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Nobody is to wait for a report that needs this worker's.
+        self.sweeps.end();
+    }
+}
+
+/// Returns a poll set that has the worker's alarm in it.
+fn poll_set(inbox: &Inbox) -> Result<OwnedFd, IoError> {
+    let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(|source| IoError::Poll {
+        what: "epoll instance",
+        source,
+    })?;
+    let data = EventData::new_u64(WAKE);
+    epoll::add(&epoll, inbox.alarm(), data, EventFlags::IN).map_err(|source| IoError::Poll {
+        what: "wake-up descriptor",
+        source,
+    })?;
+    Ok(epoll)
+}
+
+/// Starts the thread of the worker of this number.
+fn spawn(mut worker: Worker, number: usize) -> std::io::Result<JoinHandle<()>> {
+    let name = match number {
+        0 => "postern-worker".to_owned(),
+        // The kernel keeps 15 characters.
+        number => format!("postern-work-{number}"),
+    };
+    let thread = std::thread::Builder::new().name(name);
+    thread.spawn(move || worker.run())
 }
 
 /// Whether the worker goes on after its commands.

@@ -3,10 +3,13 @@
 //! With few flows a frame is read, decided on and written before the next one is read. With many, what
 //! the engine needs of a flow is far away in memory; then some small frames are read first, so that
 //! the engine can look ahead at all of them at once. No frame waits for one that is not there yet.
+//!
+//! With several workers, a frame whose flow another owns goes to that one's inbox instead.
 
 use super::super::Tun;
 use super::super::segment::Segments;
 use super::Devices;
+use super::inbox::{Inbox, Peers};
 use crate::engine::{Engine, Frame, Verdict};
 use crate::policy::PortId;
 use crate::time::Now;
@@ -14,8 +17,8 @@ use crate::wire::ipv6;
 use crate::wire::vnet_hdr::{self, VnetHdr};
 use rustix::io::Errno;
 
-/// Frames that one device may give before the next has its turn.
-const BATCH: usize = 64;
+/// Frames that one device, or the inbox, may give before the next has its turn.
+pub(super) const BATCH: usize = 64;
 /// Frames that are read before the first of them is decided on, at most.
 const AHEAD: usize = 16;
 /// Bytes after which no further frame is read ahead: more would push the first one out of the cache.
@@ -60,6 +63,7 @@ impl Default for Buffers {
 pub(super) fn forward_batch(
     engine: &mut Engine,
     devices: &Devices,
+    peers: &Peers,
     buffers: &mut Buffers,
     now: Now,
     port: PortId,
@@ -83,6 +87,11 @@ pub(super) fn forward_batch(
         }
         for (buffer, &(vnet, len)) in buffers.iter_mut().zip(&heads).take(count) {
             let bytes = buffer.get_mut(..PACKET + len)?;
+            let packet = bytes.get(PACKET..).unwrap_or_default();
+            if let Some(owner) = peers.owner(now, port, packet) {
+                peers.hand_over(engine, owner, port, vnet, (bytes, len));
+                continue;
+            }
             forward(engine, devices, bytes, vnet, now, port);
         }
         match end {
@@ -92,6 +101,25 @@ pub(super) fn forward_batch(
         }
     }
     None
+}
+
+/// Decides on up to `most` frames that others read and sends what becomes of them.
+pub(super) fn forward_inbox(
+    engine: &mut Engine,
+    devices: &Devices,
+    peers: &Peers,
+    inbox: &mut Inbox,
+    now: Now,
+    most: usize,
+) {
+    for _ in 0..most {
+        let Some(mut parcel) = inbox.take() else {
+            return;
+        };
+        let (bytes, vnet) = (&mut parcel.bytes, parcel.vnet);
+        forward(engine, devices, bytes, vnet, now, parcel.port);
+        peers.give_back(parcel);
+    }
 }
 
 fn packet_of(buffer: &Buffer, len: usize) -> &[u8] {
