@@ -6,6 +6,7 @@ use crate::tools::{Output, TempDir, run};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, PipeReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -149,6 +150,11 @@ impl Fabric {
             .arg("-c")
             .arg(self.config())
             .args(&self.run_arguments);
+        if let Some(workers) = workers()
+            && !self.run_arguments.iter().any(|told| told == "--workers")
+        {
+            command.arg("--workers").arg(workers);
+        }
         command.stdin(Stdio::null());
         command
             .stdout(writer.try_clone().expect("copy a pipe"))
@@ -474,6 +480,11 @@ impl Drop for Fabric {
             eprintln!("-- postern's log\n{}", daemon.log.text());
         }
     }
+}
+
+/// Returns how many workers every `postern` is to have whose case does not say: `POSTERN_TEST_WORKERS`.
+fn workers() -> Option<OsString> {
+    std::env::var_os("POSTERN_TEST_WORKERS").filter(|workers| !workers.is_empty())
 }
 
 /// Returns the `postern` under test: `POSTERN_BIN`, or the one of the same build.

@@ -149,6 +149,76 @@ fn run_works_after_a_kill() {
 }
 
 #[test]
+fn several_workers_do_the_work_of_one_and_leave_nothing() {
+    if !privileged() {
+        return;
+    }
+    let mut fabric = Fabric::prepare(&World::default().to_string());
+    let before = inventories(&fabric);
+    fabric.run_with(&["--workers", "4"]);
+    fabric.run();
+    let workers = |fabric: &Fabric| {
+        let status = fabric.json(&["status"]);
+        let workers = status["workers"].as_array().unwrap().iter();
+        let counts = workers.map(|worker| worker["handedOver"].as_u64().unwrap());
+        counts.collect::<Vec<_>>()
+    };
+    let untouched = workers(&fabric);
+    assert_eq!(untouched.len(), 4);
+    expect_working(&fabric);
+    let server = TcpServer::start(fabric.namespace("inet"), at(INTERNET, 443));
+    let mut connections: Vec<_> = (0..32)
+        .map(|_| Connection::open(fabric.namespace("vm1"), at(INTERNET, 443)).expect("connect"))
+        .collect();
+    for connection in &mut connections {
+        assert_eq!(*connection.source.ip(), PUBLIC_DEFAULT);
+        connection.expect_alive();
+    }
+    let settled: u64 = workers(&fabric).iter().sum();
+    assert!(
+        settled > untouched.iter().sum(),
+        "first packets change hands"
+    );
+    assert_eq!(fabric.leases(), 32, "one pool for all workers");
+    let flows = fabric.json(&["flows", "--nic", "vm1"]);
+    assert_eq!(flows["value"].as_array().map(Vec::len), Some(32), "{flows}");
+    for _ in 0..5 {
+        for connection in &mut connections {
+            connection.expect_alive();
+        }
+    }
+    assert_eq!(
+        workers(&fabric).iter().sum::<u64>(),
+        settled,
+        "and no others"
+    );
+    assert_eq!(fabric.drops(), Vec::<String>::new());
+    drop((connections, server));
+    fabric.stop(Signal::KILL);
+    let limit = Duration::from_secs(5);
+    until("the devices are gone", limit, || {
+        inventories(&fabric) == before
+    });
+}
+
+#[test]
+fn a_number_of_workers_out_of_range_is_wrong_usage() {
+    let fabric = Fabric::prepare(&World::default().to_string());
+    for workers in ["0", "65", "two"] {
+        let file = fabric.config();
+        let arguments = ["run", "-c", &file.to_string_lossy(), "--workers", workers];
+        let output = fabric.postern(&arguments);
+        assert_eq!(output.code, Some(2), "{output}");
+        assert!(
+            output
+                .stderr
+                .contains(&format!("'{workers}' for '--workers")),
+            "{output}"
+        );
+    }
+}
+
+#[test]
 fn a_second_daemon_is_refused_and_the_first_goes_on() {
     if !privileged() {
         return;

@@ -18,6 +18,11 @@ pub(super) struct RunArgs {
     /// [env: POSTERN_STATE_DIR] [default: /var/lib/postern]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// Threads that move packets, each with a queue of every device: from 1 to 64. More than one
+    /// pays off only where there are processors for them
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=64))]
+    workers: u8,
     #[command(flatten)]
     catalog: CatalogArgs,
 }
@@ -28,7 +33,7 @@ pub(super) fn run(args: &RunArgs, socket: &Path) -> Result<(), CliError> {
     let file = read(&args.config, &catalog)?;
     let state = state_dir(args.state_dir.as_deref());
     let refused = |text: String| CliError::Refused(crate::in_file(args.config.display(), &text));
-    serve(socket, &state, file, catalog).map_err(|error| match error {
+    serve(socket, &state, file, catalog, args.workers.into()).map_err(|error| match error {
         ServerError::Fabric(error) => refused(crate::chain(&error)),
         ServerError::Estate(error) => refused(error.message),
         ServerError::Settings(error) => refused(crate::chain(&error)),

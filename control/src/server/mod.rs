@@ -115,7 +115,7 @@ impl Daemon {
 }
 
 /// Brings into force what the store in `state` has, with what `file` has changed since it was applied
-/// last, and serves the control socket at `path` until a signal or a request ends it; then removes
+/// last, its packets moved by so many workers, and serves the control socket at `path` until a signal or a request ends it; then removes
 /// everything that was made but the state.
 ///
 /// # Errors
@@ -127,6 +127,7 @@ pub fn serve(
     state: &Path,
     file: ConfigFile,
     catalog: Catalog,
+    workers: usize,
 ) -> Result<(), ServerError> {
     let socket = ControlSocket::bind(path)?;
     let fronts = Fronts::new(state.join(crate::front::ca::DIRECTORY));
@@ -134,7 +135,7 @@ pub fn serve(
     let key = token_key(state)?;
     // Open before anything is made: it may be that it cannot be.
     let listener = Listener::open(&file.model.api, state)?;
-    let start = move || start(store, saved, file, key, catalog, fronts);
+    let start = move || start(store, saved, file, key, catalog, fronts, workers);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -153,6 +154,7 @@ fn start(
     key: TokenKey,
     catalog: Catalog,
     fronts: Fronts,
+    workers: usize,
 ) -> Result<Daemon, ServerError> {
     let raised = crate::estate::raise(&file.table);
     let catalog = Arc::new(catalog);
@@ -171,7 +173,7 @@ fn start(
     let model = crate::estate::load(&estate, &catalog).map_err(ServerError::Estate)?;
     let store = Arc::new(store);
     let kept = Arc::clone(&store);
-    let mut fabric = Fabric::start(model, catalog, kept, saved.keys, fronts, 1)?;
+    let mut fabric = Fabric::start(model, catalog, kept, saved.keys, fronts, workers)?;
     let written = store.commit(&Commit {
         old: &saved.estate,
         new: &estate,
