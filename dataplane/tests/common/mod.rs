@@ -7,6 +7,7 @@
     reason = "test code: a packet that is not as the test built it stops the test"
 )]
 
+pub mod fleet;
 pub mod nat;
 pub mod packets;
 pub mod tunnel;
