@@ -2,8 +2,12 @@
 //!
 //! [`Tun`] opens a device in the calling thread's network namespace, [`Worker`] owns an engine on a
 //! plain thread and moves frames between devices, and [`segment`] is the fallback towards a device
-//! that takes neither super-frames nor partial checksums. `sys` is the only place with unsafe code.
+//! that takes neither super-frames nor partial checksums; `coalesce` is its reverse, for frames that one
+//! batch holds anyway. `sys` is the only place with unsafe code.
 
+mod coalesce;
+#[cfg(test)]
+mod packets;
 pub mod segment;
 #[allow(unsafe_code)]
 mod sys;

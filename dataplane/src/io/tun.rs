@@ -11,7 +11,7 @@
 //! to the device, not to a queue.
 
 use super::{IoError, sys};
-use crate::wire::vnet_hdr;
+use crate::wire::vnet_hdr::{self, GsoType};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 use std::ffi::c_int;
@@ -36,6 +36,8 @@ pub struct Tun {
     fd: OwnedFd,
     name: String,
     has_vnet_hdr: bool,
+    /// The offloads that the kernel took.
+    offloads: u32,
     others: Vec<OwnedFd>,
 }
 
@@ -70,6 +72,7 @@ impl Tun {
                 source,
             },
         })?;
+        let mut offloads = 0;
         if offload {
             // The kernel's default is 10 too; said aloud because every offset here depends on it.
             let length = c_int::try_from(vnet_hdr::LEN).unwrap_or(c_int::MAX);
@@ -77,7 +80,7 @@ impl Tun {
                 name: device(),
                 source,
             })?;
-            ask_for_offload(fd.as_fd()).map_err(|source| IoError::Offload {
+            offloads = ask_for_offload(fd.as_fd()).map_err(|source| IoError::Offload {
                 name: device(),
                 source,
             })?;
@@ -97,6 +100,7 @@ impl Tun {
             fd,
             name: device(),
             has_vnet_hdr: offload,
+            offloads,
         })
     }
 
@@ -105,12 +109,13 @@ impl Tun {
     #[must_use]
     pub fn split(mut self) -> Vec<Self> {
         let others = std::mem::take(&mut self.others);
-        let (name, has_vnet_hdr) = (self.name.clone(), self.has_vnet_hdr);
+        let (name, has_vnet_hdr, offloads) = (self.name.clone(), self.has_vnet_hdr, self.offloads);
         let mut queues = vec![self];
         queues.extend(others.into_iter().map(|fd| Self {
             fd,
             name: name.clone(),
             has_vnet_hdr,
+            offloads,
             others: Vec::new(),
         }));
         queues
@@ -126,6 +131,18 @@ impl Tun {
     #[must_use]
     pub const fn has_vnet_hdr(&self) -> bool {
         self.has_vnet_hdr
+    }
+
+    /// Returns whether the device takes super-frames of `kind`: a kernel before 6.2 takes none of UDP.
+    #[must_use]
+    pub const fn takes(&self, kind: GsoType) -> bool {
+        let flags = match kind {
+            GsoType::None => return true,
+            GsoType::TcpV4 => sys::TUN_F_TSO4,
+            GsoType::TcpV6 => sys::TUN_F_TSO6,
+            GsoType::UdpL4 => sys::TUN_F_USO4 | sys::TUN_F_USO6,
+        };
+        self.offloads & flags == flags
     }
 
     /// Reads one frame, its header first if the device has one, and returns its length. A frame
@@ -148,6 +165,15 @@ impl Tun {
         retry_on_intr(|| rustix::io::write(&self.fd, frame)).map(|_| ())
     }
 
+    /// Writes one frame that lies in parts, its header first if the device has one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::write`].
+    pub fn write_parts(&self, parts: &[IoSlice<'_>]) -> Result<(), Errno> {
+        retry_on_intr(|| rustix::io::writev(&self.fd, parts)).map(|_| ())
+    }
+
     /// Writes one finished packet, behind a header that asks for nothing if the device has one.
     ///
     /// # Errors
@@ -157,8 +183,7 @@ impl Tun {
         if !self.has_vnet_hdr {
             return self.write(packet);
         }
-        let parts = [IoSlice::new(&[0; vnet_hdr::LEN]), IoSlice::new(packet)];
-        retry_on_intr(|| rustix::io::writev(&self.fd, &parts)).map(|_| ())
+        self.write_parts(&[IoSlice::new(&[0; vnet_hdr::LEN]), IoSlice::new(packet)])
     }
 }
 
@@ -176,11 +201,12 @@ fn open_driver(name: &str) -> Result<OwnedFd, IoError> {
     })
 }
 
-fn ask_for_offload(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+/// Returns the offloads that the kernel took.
+fn ask_for_offload(fd: BorrowedFd<'_>) -> Result<u32, Errno> {
     let mut refusal = Errno::INVAL;
     for offloads in OFFLOADS {
         match sys::set_offload(fd, offloads) {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(offloads),
             Err(source) => refusal = source,
         }
     }

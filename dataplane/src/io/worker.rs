@@ -5,6 +5,7 @@
 //! level-triggered and puts a device that is still ready behind the others. A frame is read into
 //! a buffer that is used for ever, rewritten there by the engine, and written from there; after
 //! start a forwarded frame allocates nothing and makes no system call but read and write.
+//! Frames of one flow that a batch holds anyway are written as one ([`output`]).
 //!
 //! **Several workers.** Each has an engine, a thread and one queue of every device. A flow has one
 //! owner, which any worker can tell from a packet ([`Share::owner`]): only it decides on the flow's
@@ -23,6 +24,7 @@
 mod forward;
 mod handle;
 mod inbox;
+mod output;
 mod sweeps;
 
 pub use handle::{WorkerGone, WorkerHandle};

@@ -1,16 +1,17 @@
 //! One batch of frames: out of a device, through the engine, into others.
 //!
-//! With few flows a frame is read, decided on and written before the next one is read. With many, what
-//! the engine needs of a flow is far away in memory; then some small frames are read first, so that
-//! the engine can look ahead at all of them at once. No frame waits for one that is not there yet.
+//! Small frames that wait already are read before the first of them is decided on, so that those of one
+//! flow can leave as one ([`output`](super::output)). A large one is decided on and written at once, while
+//! it is in the cache. With many flows, what the engine needs of each is far away in memory; then it
+//! looks ahead at all that were read at once. No frame waits for one that is not there yet.
 //!
 //! With several workers, a frame whose flow another owns goes to that one's inbox instead.
 
 use super::super::Tun;
-use super::super::segment::Segments;
 use super::Devices;
-use super::inbox::{Inbox, Peers};
-use crate::engine::{Engine, Frame, Verdict};
+use super::inbox::{Inbox, Parcel, Peers};
+use super::output::{Outlet, Output};
+use crate::engine::{Emitted, Engine, Frame, Verdict};
 use crate::policy::PortId;
 use crate::time::Now;
 use crate::wire::ipv6;
@@ -20,7 +21,7 @@ use rustix::io::Errno;
 /// Frames that one device, or the inbox, may give before the next has its turn.
 pub(super) const BATCH: usize = 64;
 /// Frames that are read before the first of them is decided on, at most.
-const AHEAD: usize = 16;
+const AHEAD: usize = BATCH;
 /// Bytes after which no further frame is read ahead: more would push the first one out of the cache.
 const AHEAD_BYTES: usize = 16 * 1024;
 /// Flows of which what is needed of them stays near without being looked ahead at.
@@ -34,6 +35,10 @@ const FRAME: usize = Frame::HEADROOM;
 const PACKET: usize = FRAME + vnet_hdr::LEN;
 /// Room, a header and the longest packet.
 const BUFFER: usize = PACKET + PACKET_MAX;
+/// Frames begin at multiples of this, so that the headers of a small one lie in few lines of the cache.
+const LINE: usize = 64;
+/// Where frames are read to: what is read ahead, one behind the other, and the longest one after it.
+const MEMORY: usize = AHEAD_BYTES + AHEAD * (PACKET + LINE) + BUFFER;
 /// What stands for a header of a kind that is not known: the engine refuses it for every packet and
 /// so counts the frame as a bad offload. The kernel sends none, as none was asked for.
 const UNKNOWN_OFFLOAD: VnetHdr = VnetHdr {
@@ -46,16 +51,16 @@ const UNKNOWN_OFFLOAD: VnetHdr = VnetHdr {
     gso_size: 0,
 };
 
-type Buffer = [u8; BUFFER];
+/// What the header of a frame says, and the length of its packet.
+type Head = (VnetHdr, usize);
 
-/// Where frames are read to. Memory is taken as it is used: of all but the first when there are many
-/// flows.
+/// Where frames are read to.
 #[derive(Debug)]
-pub(super) struct Buffers(Vec<Buffer>);
+pub(super) struct Buffers(Vec<u8>);
 
 impl Default for Buffers {
     fn default() -> Self {
-        Self(vec![[0; BUFFER]; AHEAD])
+        Self(vec![0; MEMORY])
     }
 }
 
@@ -71,28 +76,10 @@ pub(super) fn forward_batch(
 ) -> Option<Errno> {
     let mut left = BATCH;
     while left > 0 {
-        let most = match engine.flow_count() {
-            0..=FEW_FLOWS => 1,
-            _ => AHEAD.min(left),
-        };
-        let buffers = buffers.0.get_mut(..most)?;
         let mut heads = [(VnetHdr::default(), 0); AHEAD];
-        let (count, end) = read_ahead(tun, buffers, &mut heads);
-        if count > 1 {
-            let frames = buffers.iter().zip(&heads).take(count);
-            engine.anticipate(
-                port,
-                frames.map(|(buffer, &(_, len))| packet_of(buffer, len)),
-            );
-        }
-        for (buffer, &(vnet, len)) in buffers.iter_mut().zip(&heads).take(count) {
-            let bytes = buffer.get_mut(..PACKET + len)?;
-            let packet = bytes.get(PACKET..).unwrap_or_default();
-            if let Some(owner) = peers.owner(now, port, packet) {
-                peers.hand_over(engine, owner, port, vnet, (bytes, len));
-                continue;
-            }
-            forward(engine, devices, bytes, vnet, now, port);
+        let (count, end) = read_ahead(tun, buffers, heads.get_mut(..left)?);
+        if let Some(heads) = heads.get(..count).filter(|heads| !heads.is_empty()) {
+            forward_all(engine, devices, peers, buffers, heads, now, port);
         }
         match end {
             None => left -= count,
@@ -101,6 +88,36 @@ pub(super) fn forward_batch(
         }
     }
     None
+}
+
+/// Decides on the frames that were read, and sends what becomes of them.
+#[inline]
+fn forward_all(
+    engine: &mut Engine,
+    devices: &Devices,
+    peers: &Peers,
+    buffers: &mut Buffers,
+    heads: &[Head],
+    now: Now,
+    port: PortId,
+) {
+    if engine.flow_count() > FEW_FLOWS {
+        engine.anticipate(port, buffers.packets(heads));
+    }
+    let is_alone = heads.len() == 1;
+    let mut output = Output::new();
+    for (&(vnet, len), bytes) in heads.iter().zip(buffers.frames(heads)) {
+        let packet = bytes.get(PACKET..).unwrap_or_default();
+        if let Some(owner) = peers.owner(now, port, packet) {
+            peers.hand_over(engine, owner, port, vnet, (bytes, len));
+        } else if is_alone {
+            // Nothing to be joined with: super-frames in bulk, and single requests.
+            forward_alone(engine, devices, bytes, vnet, now, port);
+        } else {
+            forward(engine, devices, &mut output, bytes, vnet, now, port);
+        }
+    }
+    output.flush(&mut Outlet { engine, devices });
 }
 
 /// Decides on up to `most` frames that others read and sends what becomes of them.
@@ -112,31 +129,69 @@ pub(super) fn forward_inbox(
     now: Now,
     most: usize,
 ) {
-    for _ in 0..most {
-        let Some(mut parcel) = inbox.take() else {
+    let mut left = most;
+    while left > 0 {
+        let mut parcels = [const { None::<Parcel> }; BATCH];
+        let (mut count, mut bytes) = (0, 0);
+        for place in parcels.iter_mut().take(left) {
+            let Some(parcel) = inbox.take() else { break };
+            bytes += parcel.bytes.len();
+            *place = Some(parcel);
+            count += 1;
+            if bytes >= AHEAD_BYTES {
+                break;
+            }
+        }
+        if count == 0 {
             return;
-        };
-        let (bytes, vnet) = (&mut parcel.bytes, parcel.vnet);
-        forward(engine, devices, bytes, vnet, now, parcel.port);
-        peers.give_back(parcel);
+        }
+        let mut output = Output::new();
+        for parcel in parcels.iter_mut().flatten() {
+            let (bytes, vnet) = (&mut parcel.bytes, parcel.vnet);
+            forward(engine, devices, &mut output, bytes, vnet, now, parcel.port);
+        }
+        output.flush(&mut Outlet { engine, devices });
+        for parcel in parcels.into_iter().flatten() {
+            peers.give_back(parcel);
+        }
+        left -= count;
     }
 }
 
-fn packet_of(buffer: &Buffer, len: usize) -> &[u8] {
-    buffer.get(PACKET..PACKET + len).unwrap_or_default()
+impl Buffers {
+    /// Returns the frames that were read, as [`decide`] takes them.
+    fn frames<'b>(&'b mut self, heads: &[Head]) -> impl Iterator<Item = &'b mut [u8]> {
+        let mut rest = self.0.as_mut_slice();
+        heads.iter().map_while(move |&(_, len)| {
+            let (frame, after) = std::mem::take(&mut rest).split_at_mut_checked(stride(len))?;
+            rest = after;
+            frame.get_mut(..PACKET + len)
+        })
+    }
+
+    /// Returns the packets of the frames that were read.
+    fn packets(&self, heads: &[Head]) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.0.as_slice();
+        heads.iter().map_while(move |&(_, len)| {
+            let (frame, after) = rest.split_at_checked(stride(len))?;
+            rest = after;
+            frame.get(PACKET..PACKET + len)
+        })
+    }
 }
 
-/// Reads frames into the buffers, up to [`AHEAD_BYTES`]. Returns how many there are and why there
-/// are no more, if it is not for want of room; of each, `heads` gets the header and the packet's
-/// length.
-fn read_ahead(
-    tun: &Tun,
-    buffers: &mut [Buffer],
-    heads: &mut [(VnetHdr, usize)],
-) -> (usize, Option<Errno>) {
+/// Returns how far from a frame the next one begins.
+fn stride(packet_len: usize) -> usize {
+    (PACKET + packet_len).next_multiple_of(LINE)
+}
+
+/// Reads frames, up to [`AHEAD_BYTES`]. Returns how many there are and why there are no more, if it
+/// is not for want of room.
+fn read_ahead(tun: &Tun, buffers: &mut Buffers, heads: &mut [Head]) -> (usize, Option<Errno>) {
     let (mut count, mut bytes) = (0, 0);
-    for (buffer, head) in buffers.iter_mut().zip(heads) {
-        *head = match read_frame(tun, buffer) {
+    let mut rest = buffers.0.as_mut_slice();
+    for head in heads {
+        *head = match read_frame(tun, rest) {
             Ok(head) => head,
             Err(error) => return (count, Some(error)),
         };
@@ -145,13 +200,36 @@ fn read_ahead(
         if bytes >= AHEAD_BYTES {
             break;
         }
+        rest = rest.get_mut(stride(head.1)..).unwrap_or_default();
     }
     (count, None)
 }
 
-/// Decides on a frame whose packet begins at [`PACKET`] of `bytes`, and sends what becomes of it.
+/// Decides on a frame whose packet begins at [`PACKET`] of `bytes`, and has what becomes of it held or
+/// sent. Where the frame lies is all the same, as long as it stays there until `output` is flushed.
 #[inline]
-fn forward(
+fn forward<'b>(
+    engine: &mut Engine,
+    devices: &Devices,
+    output: &mut Output<'b>,
+    bytes: &'b mut [u8],
+    vnet: VnetHdr,
+    now: Now,
+    port: PortId,
+) {
+    if let Some((out, vnet, frame)) = decide(engine, bytes, vnet, now, port) {
+        output.push(&mut Outlet { engine, devices }, out, &vnet, frame);
+    }
+    while let Some(emitted) = engine.take_emitted() {
+        // It may be of a flow of which something is held, and comes after it.
+        output.flush(&mut Outlet { engine, devices });
+        send_one(engine, devices, &emitted);
+    }
+}
+
+/// As [`forward`], for a frame that has no others beside it.
+#[inline]
+fn forward_alone(
     engine: &mut Engine,
     devices: &Devices,
     bytes: &mut [u8],
@@ -159,19 +237,33 @@ fn forward(
     now: Now,
     port: PortId,
 ) {
-    let mut frame = Frame::with_room(vnet, bytes, PACKET);
-    if let Verdict::Forward(out) = engine.process(now, port, &mut frame) {
-        let (vnet, start) = (frame.vnet, frame.room());
-        if start != PACKET {
-            // The header goes where the packet went; it may have changed with it.
-            put_header(bytes, start, vnet);
-        }
-        let sent = bytes.get_mut(start.saturating_sub(vnet_hdr::LEN)..);
-        if !send_frame(devices.get(out), &vnet, sent.unwrap_or_default()) {
-            engine.output_failed(out);
-        }
+    if let Some((out, vnet, frame)) = decide(engine, bytes, vnet, now, port) {
+        Output::write_through(&mut Outlet { engine, devices }, out, &vnet, frame);
     }
     send_emitted(engine, devices);
+}
+
+/// Decides on a frame whose packet begins at [`PACKET`] of `bytes`; returns what leaves, its header
+/// first, and by which port.
+#[inline]
+fn decide<'b>(
+    engine: &mut Engine,
+    bytes: &'b mut [u8],
+    vnet: VnetHdr,
+    now: Now,
+    port: PortId,
+) -> Option<(PortId, VnetHdr, &'b mut [u8])> {
+    let mut frame = Frame::with_room(vnet, bytes, PACKET);
+    let Verdict::Forward(out) = engine.process(now, port, &mut frame) else {
+        return None;
+    };
+    let (vnet, start) = (frame.vnet, frame.room());
+    if start != PACKET {
+        // The header goes where the packet went; it may have changed with it.
+        put_header(bytes, start, vnet);
+    }
+    let frame = bytes.get_mut(start.saturating_sub(vnet_hdr::LEN)..);
+    Some((out, vnet, frame.unwrap_or_default()))
 }
 
 /// Writes the header of a frame whose packet begins at `start`.
@@ -185,8 +277,8 @@ fn put_header(bytes: &mut [u8], start: usize, vnet: VnetHdr) {
 
 /// Reads one frame so that its packet begins at [`PACKET`], whether or not the device sends a
 /// header, and returns what the header says and the packet's length.
-fn read_frame(tun: &Tun, buffer: &mut Buffer) -> Result<(VnetHdr, usize), Errno> {
-    let (_, frame) = buffer.split_at_mut(FRAME);
+fn read_frame(tun: &Tun, buffer: &mut [u8]) -> Result<(VnetHdr, usize), Errno> {
+    let frame = buffer.get_mut(FRAME..BUFFER).ok_or(Errno::INVAL)?;
     if tun.has_vnet_hdr() {
         let read = tun.read(frame)?;
         let header = frame
@@ -203,35 +295,18 @@ fn read_frame(tun: &Tun, buffer: &mut Buffer) -> Result<(VnetHdr, usize), Errno>
     }
 }
 
-/// Writes a frame as it is, or as finished packets to a device without a header; returns whether
-/// the device took all of it.
-fn send_frame(tun: Option<&Tun>, vnet: &VnetHdr, frame: &mut [u8]) -> bool {
-    let Some(tun) = tun else { return false };
-    if tun.has_vnet_hdr() {
-        return tun.write(frame).is_ok();
-    }
-    let Some((_, packet)) = frame.split_at_mut_checked(vnet_hdr::LEN) else {
-        return false;
-    };
-    let Ok(mut segments) = Segments::new(vnet, packet) else {
-        return false;
-    };
-    while let Some(packet) = segments.next_packet() {
-        if tun.write(packet).is_err() {
-            return false;
-        }
-    }
-    true
-}
-
 /// Writes what the engine made itself: resets and ICMP errors, finished packets.
 pub(super) fn send_emitted(engine: &mut Engine, devices: &Devices) {
     while let Some(emitted) = engine.take_emitted() {
-        let written = devices
-            .get(emitted.port)
-            .map(|tun| tun.write_packet(&emitted.packet));
-        if !matches!(written, Some(Ok(()))) {
-            engine.output_failed(emitted.port);
-        }
+        send_one(engine, devices, &emitted);
+    }
+}
+
+fn send_one(engine: &mut Engine, devices: &Devices, emitted: &Emitted) {
+    let written = devices
+        .get(emitted.port)
+        .map(|tun| tun.write_packet(&emitted.packet));
+    if !matches!(written, Some(Ok(()))) {
+        engine.output_failed(emitted.port);
     }
 }
