@@ -154,10 +154,10 @@ fn port_is_configured_and_vanishes_with_its_descriptor() {
         return;
     };
     let before = (netns.ip("-o addr"), netns.ip("route show table all"));
-    for offload in [true, false] {
+    for (offload, queues) in [(true, 1), (false, 1), (true, 3)] {
         let mut spec = netns.spec(&["10.0.1.4/24", "10.0.1.5/24"], &["0.0.0.0/0"]);
         spec.offload = offload;
-        let attachment = attach(&spec, 1).unwrap();
+        let attachment = attach(&spec, queues).unwrap();
         assert_eq!(attachment.tun.has_vnet_hdr(), offload);
         assert_eq!(netns.addresses(), ["10.0.1.4/24", "10.0.1.5/24"]);
         assert_eq!(netns.routes(), ["default dev postern0 scope link"]);
@@ -165,7 +165,9 @@ fn port_is_configured_and_vanishes_with_its_descriptor() {
         assert!(link.contains("mtu 1400") && link.contains(",UP"), "{link}");
         let v6 = netns.ip("-o -6 addr");
         assert!(!v6.contains("postern0"), "no IPv6 of its own: {v6}");
-        drop(attachment);
+        let queues = attachment.tun.split();
+        assert!(netns.ip("link show postern0").contains(",UP"));
+        drop(queues);
         assert_eq!(
             (netns.ip("-o addr"), netns.ip("route show table all")),
             before

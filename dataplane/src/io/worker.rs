@@ -13,7 +13,9 @@
 //! over ([`inbox`]), which takes its turn there as a device does. A worker writes to its own queue
 //! of a device, and the kernel delivers what comes back to the queue that was written to: after the
 //! first packet each way of a flow, both ends deliver to its owner and nothing is handed over, for
-//! as long as the kernel remembers. How a new policy reaches all is told in [`handle`].
+//! as long as the kernel remembers. Packets of a flow keep their order by either way; only those
+//! that wait in one queue when the kernel changes over to another can be overtaken, which a
+//! handshake does not let happen. How a new policy reaches all is told in [`handle`].
 //!
 //! Output never waits. A device that does not take a frame costs that frame, counted by
 //! [`Engine::output_failed`]. A device that is gone (deleted in its namespace) is taken out of the
