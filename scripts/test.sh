@@ -100,6 +100,9 @@ step "formatting"
 cargo fmt --all --check
 shellcheck scripts/*.sh .ci/run
 
+step "scripts"
+python3 -B scripts/bench/test_pure.py
+
 step "lints"
 cargo clippy --locked --workspace --all-targets -- -D warnings
 
