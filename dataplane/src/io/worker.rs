@@ -1,7 +1,8 @@
 //! The worker: one plain thread that owns an engine and moves frames between devices.
 //!
 //! It sleeps in `epoll_wait` until a device has frames, a command comes or the engine's clock must
-//! tick. A ready device gives one bounded batch and then waits for its next turn: epoll is
+//! tick; while packets come and go at once, it looks for the next for a moment before it sleeps
+//! ([`spin`]). A ready device gives one bounded batch and then waits for its next turn: epoll is
 //! level-triggered and puts a device that is still ready behind the others. A frame is read into
 //! a buffer that is used for ever, rewritten there by the engine, and written from there; after
 //! start a forwarded frame allocates nothing and makes no system call but read and write.
@@ -27,6 +28,7 @@ mod forward;
 mod handle;
 mod inbox;
 mod output;
+mod spin;
 mod sweeps;
 
 pub use handle::{WorkerGone, WorkerHandle};
@@ -41,6 +43,7 @@ use inbox::{CAPACITY, Inbox, Peers};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
+use spin::Spin;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -74,6 +77,7 @@ pub struct Worker {
     peers: Peers,
     devices: Devices,
     buffers: Buffers,
+    spin: Spin,
     /// The same for all workers.
     start: Instant,
     last_tick: Now,
@@ -112,6 +116,7 @@ impl Worker {
                 peers,
                 devices: Devices::default(),
                 buffers: Buffers::default(),
+                spin: Spin::default(),
                 start,
                 last_tick: Now::default(),
                 sweeps: Arc::clone(&sweeps),
@@ -160,18 +165,55 @@ impl Worker {
         }
     }
 
-    /// Sleeps until there is something to do, and puts into `events` what the poll set has to say.
+    /// Waits until there is something to do, and puts into `events` what the poll set has to say:
+    /// looks for it for a moment where that has paid before, and sleeps then.
     fn wait(&mut self, events: &mut Vec<Event>) -> Result<(), Errno> {
         events.clear();
+        if self.look(events)? || self.engine.is_behind() {
+            return Ok(());
+        }
+        let begun = Instant::now();
         let timeout = if self.inbox.may_sleep() {
             self.timeout()
         } else {
             Timespec::default()
         };
-        let space = rustix::buffer::spare_capacity(events);
-        let waited = epoll::wait(&self.epoll, space, Some(&timeout));
+        let waited = self.poll(events, timeout);
         self.inbox.wake_up();
-        match waited {
+        if !events.is_empty() || self.inbox.has_some() {
+            self.spin.woken_after(begun.elapsed());
+        }
+        waited
+    }
+
+    /// Looks for something to do without sleep, for as long as the worker has patience but at least
+    /// once if the engine is behind; returns whether there is something.
+    fn look(&mut self, events: &mut Vec<Event>) -> Result<bool, Errno> {
+        let patience = self.spin.patience();
+        if patience.is_zero() && !self.engine.is_behind() {
+            return Ok(false);
+        }
+        let begun = Instant::now();
+        loop {
+            self.poll(events, Timespec::default())?;
+            if !events.is_empty() || self.inbox.has_some() {
+                self.spin.found();
+                return Ok(true);
+            }
+            if self.engine.is_behind() {
+                return Ok(false);
+            }
+            if begun.elapsed() >= patience {
+                self.spin.missed();
+                return Ok(false);
+            }
+            core::hint::spin_loop();
+        }
+    }
+
+    fn poll(&self, events: &mut Vec<Event>, timeout: Timespec) -> Result<(), Errno> {
+        let space = rustix::buffer::spare_capacity(events);
+        match epoll::wait(&self.epoll, space, Some(&timeout)) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error),
         }
@@ -189,14 +231,11 @@ impl Worker {
         }
     }
 
-    /// Returns how long the worker may sleep: not at all while the engine is behind.
+    /// Returns how long the worker may sleep.
     fn timeout(&self) -> Timespec {
-        let sleep = if self.engine.is_behind() {
-            Duration::ZERO
-        } else {
-            self.tick_interval()
-                .saturating_sub(self.now().since(self.last_tick))
-        };
+        let sleep = self
+            .tick_interval()
+            .saturating_sub(self.now().since(self.last_tick));
         // Shorter than a second in every case, so the conversion cannot fail.
         Timespec::try_from(sleep).unwrap_or(Timespec {
             tv_sec: 0,
