@@ -18,3 +18,7 @@ pub mod snat;
 pub mod stats;
 pub mod time;
 pub mod wire;
+
+// Tests of the crate's own parts use the packets and networks of those of the whole, which name it.
+#[cfg(test)]
+extern crate self as postern_dataplane;

@@ -261,4 +261,6 @@ impl Peers {
 }
 
 #[cfg(test)]
+mod shuffle;
+#[cfg(test)]
 mod tests;
