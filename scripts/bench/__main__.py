@@ -113,13 +113,14 @@ def main():
     chosen = options()
     rounds = chosen.rounds or (1 if chosen.quick else 5)
     seconds = chosen.seconds or (1 if chosen.quick else 10)
-    fewer_rounds, fewer_seconds = min(rounds, 1 if chosen.quick else 2), min(seconds, 4)
+    fewer_rounds, fewer_seconds = min(rounds, 1 if chosen.quick else 2), min(seconds, 3)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     columns = [column for column in all_columns.ALL if column.key in chosen.columns]
     lab = Lab()
     try:
         peers = [peer(lab, chosen) for peer in PEERS if peer.key in chosen.only]
+        Small.opening = 20 if chosen.quick else 60
         profiles = [peer(lab, chosen) for peer in PROFILES if peer.key in chosen.only]
         planned = plan.steps(
             columns, [*peers, *profiles], rounds, seconds, fewer_rounds, fewer_seconds, chosen.quick
@@ -129,6 +130,7 @@ def main():
         if chosen.plan:
             return
         lab.open()
+        about["congestion control"] = f"{lab.congestion} at both ends, where a column names no other"
         samples = run(lab, planned, chosen, QUICK_LIMIT if chosen.quick else LIMIT)
     finally:
         # A second signal must not leave anything behind.

@@ -1,5 +1,6 @@
 """Namespaces and processes of one run of the benchmark; all are gone when it ends, however it ends."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -10,6 +11,9 @@ import time
 # Endpoints and the box between them. One peer at a time connects them, so all are measured in the same.
 NAMES = ("vm", "vm2", "inet", "svc", "svc6", "router")
 MTU = 1500
+# What TCP paces and backs off by, unless a column names another: the kernel's own default, whatever
+# this machine has.
+CONGESTION = "cubic"
 
 
 class Unavailable(Exception):
@@ -24,6 +28,12 @@ class Lab:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"{self.prefix}-"))
         self.processes = []
         self.made = []
+        self.is_told = False
+        self.congestion = CONGESTION
+        available = pathlib.Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text().split()
+        if CONGESTION not in available:
+            self.congestion = available[0]
+            print(f"NOT AVAILABLE: {CONGESTION}; TCP runs with {self.congestion}", flush=True)
 
     def open(self):
         for name in NAMES:
@@ -39,6 +49,16 @@ class Lab:
         self.made.append(name)
         run("ip", "netns", "add", self.netns(name))
         self.ip(name, "link set lo up")
+        try:
+            self.run(name, "sysctl", "-qw", f"net.ipv4.tcp_congestion_control={self.congestion}")
+        except Unavailable:
+            # A namespace may set what the machine allows to everybody, the load as root more: only the
+            # sockets of the user-mode stacks keep the machine's.
+            pass
+        default = self.run(name, "sysctl", "-n", "net.ipv4.tcp_congestion_control").strip()
+        if default != self.congestion and not self.is_told:
+            self.is_told = True
+            print(f"NOT AVAILABLE: {self.congestion} for sockets that do not ask: these have {default}", flush=True)
 
     def remove(self, name):
         """Ends what runs in a namespace and removes it with its devices."""
@@ -142,6 +162,13 @@ def run(*command, timeout=10, text=None, env=None):
     except FileNotFoundError:
         raise Unavailable(f"{command[0]} is not installed") from None
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip()[:300]
-        raise Unavailable(f"{' '.join(map(str, command))[:200]}: {said}")
+        raise Unavailable(f"{' '.join(map(str, command))[:200]}: {complaint(done)}")
     return done.stdout
+
+
+def complaint(done):
+    """What a command that failed has to say; iperf3 says it in JSON."""
+    try:
+        return json.loads(done.stdout)["error"]
+    except (ValueError, KeyError, TypeError):
+        return (done.stderr or done.stdout).strip()[:300]

@@ -75,12 +75,13 @@ class Load:
                 raise Unavailable("iperf3 does not listen")
         command = ["iperf3", "-J", "-c", to.rsplit(":", 1)[0], "-p", PORT + 1, "-t", seconds]
         command += ["-P", column.count, *(["-R"] if column.reverse else [])]
+        command += ["-C", column.congestion or self.lab.congestion]
         try:
             said = run(*self.lab.inside("vm", *command), timeout=seconds + 20)
         finally:
             self.lab.stop(server)
         end = json.loads(said)["end"]
-        more = {"retransmits": end["sum_sent"].get("retransmits")}
+        more = {"retransmits": end["sum_sent"].get("retransmits"), "congestion": end.get("sender_tcp_congestion")}
         return end["sum_received"]["bits_per_second"], more
 
     def udp(self, column, seconds):
@@ -114,9 +115,10 @@ class Load:
     def requests(self, column, seconds, role, *words):
         namespace, listen, to = self.at(column.path, PORT + 20)
         cpus = [f"cpu={cpu % os.cpu_count()}" for cpu in column.cpus]
-        server = self.server(namespace, "serve", f"at={listen}", f"ports={SERVER_PORTS}", *cpus[1:])
+        congestion = f"congestion={self.lab.congestion}"
+        server = self.server(namespace, "serve", f"at={listen}", f"ports={SERVER_PORTS}", congestion, *cpus[1:])
         try:
-            words = (*words, f"to={to}", f"connections={column.count}", *cpus[:1])
+            words = (*words, f"to={to}", f"connections={column.count}", congestion, *cpus[:1])
             asked = self.client(seconds, role, *words)
         except Unavailable:
             self.lab.stop(server)

@@ -27,7 +27,12 @@ def steps(columns, peers, rounds, seconds, fewer_rounds, fewer_seconds, is_quick
     result = []
     for number in range(1, rounds + 1):
         for column in columns:
-            takes_part = [peer for peer in peers if column.path in peer.paths]
+            if number > column.most_rounds:
+                continue
+            takes_part = [
+                peer for peer in peers
+                if column.path in peer.paths and peer.key in (column.only or (peer.key,))
+            ]
             order.shuffle(takes_part)
             for peer in takes_part:
                 is_full = peer.key in FULL

@@ -1,6 +1,7 @@
 """Packets of live flows by the size of the policy."""
 
 import json
+import pathlib
 import time
 
 import large
@@ -53,6 +54,11 @@ class Small(Postern):
         """Flows that live, as the daemon counts them."""
         return self.ask("stats")["flows"]["count"]
 
+    def process_seconds(self):
+        """Seconds that Postern's threads have worked: what the sender costs is not in it."""
+        tasks = pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+
     def measure(self, column, seconds):
         paths = ",".join(self.lab.path(name) for name in self.namespaces())
         command = [self.options.load, "udp-spread", f"to={FIRST}", f"flows={self.flows}", f"namespaces={paths}"]
@@ -70,13 +76,19 @@ class Small(Postern):
                 live = self.live()
             opening = time.monotonic() - begin
             before, start, arrived = processor_seconds(), time.monotonic(), self.arrived()
+            own = self.process_seconds()
             touched = tell(f"touch {seconds}")
             elapsed, busy = time.monotonic() - start, processor_seconds() - before
-            rate = (self.arrived() - arrived) / touched["seconds"]
+            received = self.arrived() - arrived
+            own = self.process_seconds() - own
+            rate = received / touched["seconds"]
         finally:
             self.lab.stop(spread)
         more = {"flows_wanted": self.flows, "flows_live": live, "opening_s": opening, "start_s": self.start_s}
-        return sample(column, rate, elapsed, busy, {**more, "sent": touched["sent"]})
+        more |= {"sent": touched["sent"], "received": received}
+        if received:
+            more["process_us_per_packet"] = own / received * 1e6
+        return sample(column, rate, elapsed, busy, more)
 
 
 class Big(Small):

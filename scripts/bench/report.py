@@ -61,7 +61,8 @@ def ratios(samples, columns, peers, field="rate"):
         below = values(samples, "kernel", column.key, field)
         if below:
             found = [ratio(values(samples, peer.key, column.key, field), below) for peer in others]
-            rows.append([column.title, *(f"{number(f[0])} ({number(f[1])} to {number(f[2])})" if f else "-" for f in found)])
+            cells = [f"{number(f[0])} ({number(f[1])} to {number(f[2])})" if f else "-" for f in found]
+            rows.append([column.title, *cells])
     return table(["", *(peer.title for peer in others)], rows)
 
 
@@ -105,7 +106,8 @@ def targets(samples):
         )
         verdict = "moonshot" if moonshot and found[0] >= moonshot else "reached" if found[0] >= target else "missed"
         span = f"{number(found[1])} to {number(found[2])}"
-        rows.append([name, f"{number(found[0])} ({span})", number(per_cpu and per_cpu[0]), str(target), str(moonshot or "-"), verdict])
+        cells = [f"{number(found[0])} ({span})", number(per_cpu and per_cpu[0])]
+        rows.append([name, *cells, str(target), str(moonshot or "-"), verdict])
     return table(["ratio", "measured (rounds)", "per busy CPU", "target", "moonshot", ""], rows)
 
 
@@ -135,7 +137,8 @@ def markdown(samples, columns, peers, profiles, facts):
         parts.append("## Times of requests and connections\n\n" + latencies(samples, columns, peers))
         parts.append("## Processor time of the whole machine\n\n" + processors(samples, columns, peers))
     if live and profiles:
-        parts.append("## Live flows, by size of the policy\n\n" + rates(samples, live, profiles) + "\n" + flows(samples, profiles))
+        parts.append("## Live flows, by size of the policy\n\n" + rates(samples, live, profiles))
+        parts.append(flows(samples, profiles))
     parts.append("## Not measured\n\n" + missing(samples, columns + live, [*peers, *profiles]))
     return "\n".join(parts)
 
@@ -143,6 +146,8 @@ def markdown(samples, columns, peers, profiles, facts):
 def flows(samples, profiles):
     rows = []
     for peer in profiles:
-        cells = [values(samples, peer.key, "live", f) for f in ("flows_live", "opening_s", "start_s")]
+        fields = ("flows_live", "opening_s", "start_s", "sent", "received", "process_us_per_packet")
+        cells = [values(samples, peer.key, "live", f) for f in fields]
         rows.append([peer.title, *(short(median(c)) for c in cells)])
-    return table(["profile", "flows live", "opened in, s", "policy in force after, s"], rows)
+    head = ["profile", "flows live", "opened in, s", "policy in force after, s", "packets sent", "received"]
+    return table([*head, "Postern's own time, us a packet"], rows)

@@ -67,6 +67,18 @@ class Plans(unittest.TestCase):
         planned = plan.steps(self.columns, self.peers, 1, 1, 1, 1, True)
         self.assertEqual([step.column.key for step in planned if step.peer.key == "ovs"], ["tcp1"])
 
+    def test_a_column_can_be_for_some_peers_and_rounds(self):
+        bbr = [c for c in columns.ALL if c.key == "tcp1_bbr"]
+        planned = plan.steps(bbr, self.peers, 5, 10, 2, 4, False)
+        self.assertEqual(sorted(s.peer.key for s in planned), ["kernel"] * 3 + ["postern"] * 3)
+
+    def test_the_whole_run_fits_into_its_limit(self):
+        every = [peer("postern", "internet", "nic", "native", "st6"), peer("kernel", "internet", "nic", "native")]
+        every += [peer(key) for key in ("loopback", "plain", "ovs", "slirp4netns", "pasta")]
+        planned = plan.steps(columns.ALL, every, 5, 10, 2, 3, False)
+        # Less the profiles, of which one waits for its policy and its flows.
+        self.assertLess(plan.duration(planned), 45 * 60 - 5 * (40 + 10 + 12))
+
     def test_the_peers_of_a_column_follow_one_another(self):
         planned = plan.steps(self.columns, self.peers, 2, 1, 2, 1, False)
         cells = [(step.round, step.column.key) for step in planned]

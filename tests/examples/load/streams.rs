@@ -48,6 +48,15 @@ impl Poll {
     }
 }
 
+/// Gives a socket the congestion control that `congestion=` names; without it, the machine's.
+fn set_congestion(socket: impl AsFd, options: &Options) -> Result<(), Failure> {
+    let name: String = options.get_or("congestion", String::new())?;
+    if !name.is_empty() {
+        sockopt::set_tcp_congestion(socket, &name)?;
+    }
+    Ok(())
+}
+
 /// Answers every byte of every connection to `ports=` ports from `at=` on by one byte, until the
 /// standard input ends.
 pub fn serve(options: &Options) -> Result<Value, Failure> {
@@ -58,6 +67,8 @@ pub fn serve(options: &Options) -> Result<Value, Failure> {
     for _ in 0..options.get_or("ports", 1u16)? {
         let listener = TcpListener::bind(at)?;
         net::listen(&listener, BACKLOG)?;
+        // What it accepts takes after it.
+        set_congestion(&listener, options)?;
         listener.set_nonblocking(true)?;
         listeners.push(listener);
         poll.add(
@@ -142,6 +153,7 @@ pub fn ask(options: &Options) -> Result<Value, Failure> {
     for number in 0..options.get("connections")? {
         let stream = TcpStream::connect_timeout(&to, Duration::from_secs(5))?;
         stream.set_nodelay(true)?;
+        set_congestion(&stream, options)?;
         stream.set_nonblocking(true)?;
         poll.add(&stream, number, EventFlags::IN)?;
         streams.push((stream, Instant::now()));
@@ -177,11 +189,17 @@ struct Attempt {
 }
 
 impl Attempt {
-    fn start(to: SocketAddr, number: usize, poll: &Poll) -> Result<Self, Failure> {
+    fn start(
+        to: SocketAddr,
+        number: usize,
+        poll: &Poll,
+        options: &Options,
+    ) -> Result<Self, Failure> {
         let family = AddressFamily::from_raw(if to.is_ipv4() { 2 } else { 10 });
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = net::socket_with(family, SocketType::STREAM, flags, None)?;
         sockopt::set_tcp_nodelay(&socket, true)?;
+        set_congestion(&socket, options)?;
         let start = Instant::now();
         match net::connect(&socket, &to) {
             Ok(()) | Err(Errno::INPROGRESS) => {}
@@ -230,7 +248,7 @@ pub fn connect(options: &Options) -> Result<Value, Failure> {
     let mut poll = Poll::new()?;
     let mut attempts = Vec::new();
     for number in 0..options.get("connections")? {
-        attempts.push(Attempt::start(next(), number, &poll)?);
+        attempts.push(Attempt::start(next(), number, &poll, options)?);
     }
     let (start, length) = (Instant::now(), options.seconds()?);
     let mut times = Vec::with_capacity(1 << 18);
@@ -243,7 +261,7 @@ pub fn connect(options: &Options) -> Result<Value, Failure> {
                 Ok(true) => times.push(nanoseconds(attempt.start)),
                 Err(_) => failed += 1,
             }
-            attempts[number] = Attempt::start(next(), number, &poll)?;
+            attempts[number] = Attempt::start(next(), number, &poll, options)?;
         }
     }
     Ok(summary(times, failed, start.elapsed()))
