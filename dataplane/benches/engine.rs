@@ -20,7 +20,7 @@ use criterion::{
     BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
 };
 use ipnet::Ipv4Net;
-use postern_dataplane::engine::{Engine, EngineConfig, Frame, Verdict};
+use postern_dataplane::engine::{Engine, EngineConfig, Frame, Share, Verdict};
 use postern_dataplane::policy::{Access, NextHop, PortId, Route, RouteTable, Snapshot};
 use postern_dataplane::time::Now;
 use postern_dataplane::wire::{Headers, VnetHdr};
@@ -64,6 +64,17 @@ fn parse(c: &mut Criterion) {
     c.bench_function("parse", |b| {
         b.iter(|| Headers::parse(&VnetHdr::default(), black_box(&packet)));
     });
+}
+
+/// What it takes to know whose a packet is, among so many workers.
+fn owner(c: &mut Criterion) {
+    let packet = tcp("10.0.1.5:5000", "8.8.8.8:443", ACK, 2, 1, &[7; 100]);
+    for workers in [1, 4] {
+        let share = Share::new(&EngineConfig::default(), workers);
+        c.bench_function(&format!("owner among {workers}"), |b| {
+            b.iter(|| share.owner(Now::from_millis(1), VM1, black_box(&packet), 0));
+        });
+    }
 }
 
 /// Both directions of a flow that its service gets over IPv6.
@@ -297,5 +308,5 @@ fn swap(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, parse, hit, miss, miss_large, swap);
+criterion_group!(benches, parse, owner, hit, miss, miss_large, swap);
 criterion_main!(benches);
