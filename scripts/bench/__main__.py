@@ -79,7 +79,7 @@ def measure(lab, step, chosen):
 
 
 def run(lab, planned, chosen, limit):
-    """All steps; a peer that does not start twice in a row is left out from there on, and said so."""
+    """All steps. One that fails says why and costs no other; what would end too late is not begun."""
     samples, begin = [], time.monotonic()
     for at, step in enumerate(planned, 1):
         here = {"round": step.round, "peer": step.peer.key, "column": step.column.key}

@@ -102,7 +102,9 @@ class Lab:
         if ready and not self.wait_ready(process, ready, log, timeout):
             said = pathlib.Path(log).read_text(errors="replace")[-400:] if log else ""
             self.stop(process)
-            raise Unavailable(f"{pathlib.Path(command[-1]).name} does not start: {said.strip()}")
+            # Behind `ip netns exec NAME`, if it runs in a namespace.
+            program = command[4] if command[0] == "ip" else command[0]
+            raise Unavailable(f"{pathlib.Path(program).name} does not start: {said.strip()}")
         return process
 
     def wait_ready(self, process, ready, log, timeout):

@@ -1,14 +1,13 @@
 """What is compared: how each forwarder is put between the endpoints, and taken away again.
 
-A peer has `key`, `title`, the `paths` that it offers, and `start` and `stop`. `open vSwitch` and the
-user-mode stacks have files of their own."""
+A peer has `key`, `title`, the `paths` that it offers, and `start` and `stop`. Open vSwitch and the
+profiles have files of their own."""
 
 import json
-import os
 import time
 
 import policy
-from lab import MTU, Unavailable
+from lab import MTU, Unavailable, run
 
 
 class Peer:
@@ -126,8 +125,6 @@ class Postern(Peer):
 
     def ask(self, *verb):
         """What the running daemon says, as JSON."""
-        from lab import run
-
         command = [self.options.postern, "--socket", self.home / "postern.sock", *verb, "-o", "json"]
         return json.loads(run(*command, timeout=30))
 
@@ -215,7 +212,3 @@ def wait_route(lab):
         if time.monotonic() > limit:
             raise Unavailable("the workload gets no route")
         time.sleep(0.02)
-
-
-def is_there(program):
-    return any(os.access(f"{place}/{program}", os.X_OK) for place in os.environ["PATH"].split(":"))
