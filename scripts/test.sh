@@ -115,5 +115,8 @@ check_dependencies
 step "tests"
 run_tests
 
+step "the main job over devices of every kind"
+scripts/matrix.sh --pairs
+
 step "instructions of a hit"
 scripts/instructions.sh

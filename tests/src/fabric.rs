@@ -243,6 +243,26 @@ impl Fabric {
         peak.unwrap_or_else(|| panic!("no peak in {status}"))
     }
 
+    /// Returns the processor time that all threads of the running `postern` took so far.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is not running.
+    #[must_use]
+    #[track_caller]
+    pub fn processor_time(&self) -> Duration {
+        let daemon = self.daemon.as_ref().expect("postern runs");
+        let threads = std::fs::read_dir(format!("/proc/{}/task", daemon.child.id()));
+        let nanoseconds = threads.expect("postern runs").map(|thread| {
+            let path = thread.expect("postern runs").path().join("schedstat");
+            // A thread that has ended since has nothing to say.
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let first = text.split_whitespace().next();
+            first.and_then(|first| first.parse().ok()).unwrap_or(0)
+        });
+        Duration::from_nanos(nanoseconds.sum())
+    }
+
     /// Returns every namespace of the fabric.
     pub fn namespaces(&self) -> impl Iterator<Item = &Netns> {
         self.namespaces.values()

@@ -3,6 +3,7 @@
 //! One VNet in Korea Central: subnet1 with `vm0`, which has a public address of its own, subnet2 with
 //! `vm1` and `vm2`, which share the default one. The services have real addresses of Korea Central.
 
+use std::env;
 use std::fmt::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -56,18 +57,37 @@ pub struct World {
 }
 
 impl Default for World {
+    /// The devices are as `POSTERN_TEST_MTU` and `POSTERN_TEST_OFFLOAD` say where those are set, so that
+    /// `scripts/matrix.sh` can run the same cases over devices of every kind.
     fn default() -> Self {
         Self {
             endpoints1: Vec::new(),
             endpoints2: Vec::new(),
-            mtu: 1500,
-            offload_off: Vec::new(),
+            mtu: mtu_of_the_run(),
+            offload_off: offload_off_in_the_run(),
             instance_address: true,
             nsg1: None,
             nsg2: None,
             head: String::new(),
             tail: String::new(),
         }
+    }
+}
+
+/// Returns the MTU that this run of the tests is to use.
+fn mtu_of_the_run() -> u16 {
+    match env::var("POSTERN_TEST_MTU") {
+        Ok(mtu) => mtu.parse().expect("POSTERN_TEST_MTU is a number of bytes"),
+        Err(_) => 1500,
+    }
+}
+
+/// Returns the devices that are to have no offload in this run of the tests.
+fn offload_off_in_the_run() -> Vec<&'static str> {
+    match env::var("POSTERN_TEST_OFFLOAD").as_deref() {
+        Ok("off") => vec!["vm0", "vm1", "vm2", "inet", "svc"],
+        Ok("on") | Err(_) => Vec::new(),
+        Ok(other) => panic!("POSTERN_TEST_OFFLOAD is `{other}`, neither `on` nor `off`"),
     }
 }
 

@@ -12,9 +12,10 @@ use postern_tests::{
 };
 use rustix::process::Signal;
 use serde_json::json;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 fn inventories(fabric: &Fabric) -> Vec<String> {
@@ -127,6 +128,43 @@ fn files_of(fabric: &Fabric) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+#[test]
+fn ten_thousand_idle_flows_take_no_processor() {
+    const FLOWS: u16 = 10_000;
+    const TIME: Duration = Duration::from_secs(10);
+    if !privileged() {
+        return;
+    }
+    thread::scope(|scope| {
+        for workers in ["1", "4"] {
+            scope.spawn(move || {
+                let mut fabric = Fabric::prepare(&World::default().to_string());
+                fabric.run_with(&["--workers", workers]);
+                fabric.run();
+                let client = fabric.namespace("vm1");
+                let socket = client.enter(|| UdpSocket::bind("0.0.0.0:0")).unwrap();
+                let flows = || fabric.json(&["status"])["flows"].as_u64().unwrap();
+                // A queue may be full on a busy machine, and what a closed port answers is heard
+                // by the next call: what did not pass is sent again.
+                until("10,000 flows", Duration::from_secs(20), || {
+                    for port in 20_000..20_000 + FLOWS {
+                        let _ = socket.send_to(b"x", at(INTERNET, port));
+                    }
+                    flows() >= u64::from(FLOWS)
+                });
+                // What the namespaces have to say of themselves is over by then.
+                thread::sleep(Duration::from_secs(1));
+                let before = fabric.processor_time();
+                thread::sleep(TIME);
+                let used = fabric.processor_time() - before;
+                println!("{workers} workers: {used:?} in {TIME:?}");
+                assert!(used < TIME / 200, "{workers} workers: {used:?} in {TIME:?}");
+                assert!(flows() >= u64::from(FLOWS), "they are still there");
+            });
+        }
+    });
 }
 
 #[test]
