@@ -75,11 +75,13 @@ pub(super) fn forward_batch(
     tun: &Tun,
 ) -> Option<Errno> {
     let mut left = BATCH;
+    let mut heads = [(VnetHdr::default(), 0); AHEAD];
     while left > 0 {
-        let mut heads = [(VnetHdr::default(), 0); AHEAD];
         let (count, end) = read_ahead(tun, buffers, heads.get_mut(..left)?);
-        if let Some(heads) = heads.get(..count).filter(|heads| !heads.is_empty()) {
-            forward_all(engine, devices, peers, buffers, heads, now, port);
+        match heads.get(..count)? {
+            [] => {}
+            &[head] => forward_lone(engine, devices, peers, buffers, head, now, port),
+            heads => forward_all(engine, devices, peers, buffers, heads, now, port),
         }
         match end {
             None => left -= count,
@@ -90,8 +92,32 @@ pub(super) fn forward_batch(
     None
 }
 
-/// Decides on the frames that were read, and sends what becomes of them.
+/// Decides on the only frame that was read, which has nothing to be joined with, and sends what becomes
+/// of it: super-frames in bulk, and single requests.
 #[inline]
+fn forward_lone(
+    engine: &mut Engine,
+    devices: &Devices,
+    peers: &Peers,
+    buffers: &mut Buffers,
+    (vnet, len): Head,
+    now: Now,
+    port: PortId,
+) {
+    let Some(bytes) = buffers.0.get_mut(..PACKET + len) else {
+        return;
+    };
+    let packet = bytes.get(PACKET..).unwrap_or_default();
+    if let Some(owner) = peers.owner(now, port, packet) {
+        return peers.hand_over(engine, owner, port, vnet, (bytes, len));
+    }
+    if let Some((out, vnet, frame)) = decide(engine, bytes, vnet, now, port) {
+        Output::write_through(&mut Outlet { engine, devices }, out, &vnet, frame);
+    }
+    send_emitted(engine, devices);
+}
+
+/// Decides on the frames that were read, and sends what becomes of them.
 fn forward_all(
     engine: &mut Engine,
     devices: &Devices,
@@ -104,15 +130,11 @@ fn forward_all(
     if engine.flow_count() > FEW_FLOWS {
         engine.anticipate(port, buffers.packets(heads));
     }
-    let is_alone = heads.len() == 1;
     let mut output = Output::new();
     for (&(vnet, len), bytes) in heads.iter().zip(buffers.frames(heads)) {
         let packet = bytes.get(PACKET..).unwrap_or_default();
         if let Some(owner) = peers.owner(now, port, packet) {
             peers.hand_over(engine, owner, port, vnet, (bytes, len));
-        } else if is_alone {
-            // Nothing to be joined with: super-frames in bulk, and single requests.
-            forward_alone(engine, devices, bytes, vnet, now, port);
         } else {
             forward(engine, devices, &mut output, bytes, vnet, now, port);
         }
@@ -225,22 +247,6 @@ fn forward<'b>(
         output.flush(&mut Outlet { engine, devices });
         send_one(engine, devices, &emitted);
     }
-}
-
-/// As [`forward`], for a frame that has no others beside it.
-#[inline]
-fn forward_alone(
-    engine: &mut Engine,
-    devices: &Devices,
-    bytes: &mut [u8],
-    vnet: VnetHdr,
-    now: Now,
-    port: PortId,
-) {
-    if let Some((out, vnet, frame)) = decide(engine, bytes, vnet, now, port) {
-        Output::write_through(&mut Outlet { engine, devices }, out, &vnet, frame);
-    }
-    send_emitted(engine, devices);
 }
 
 /// Decides on a frame whose packet begins at [`PACKET`] of `bytes`; returns what leaves, its header
