@@ -55,7 +55,7 @@ fn iperf(from: &Netns, to: SocketAddrV4, arguments: &[&str]) -> Value {
     let mut command = from.command("iperf3");
     let (ip, port) = (to.ip().to_string(), to.port().to_string());
     command
-        .args(["-J", "-t", "10", "-c", &ip, "-p", &port])
+        .args(["-J", "-t", "6", "-c", &ip, "-p", &port])
         .args(arguments);
     let output = run(&mut command).expect_success();
     let report: Value = serde_json::from_str(&output.stdout).expect("a report");
