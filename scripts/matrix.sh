@@ -10,6 +10,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Test programs whose networks have the devices that the environment asks for.
 readonly PROGRAMS="endpoint protocols"
+# Combinations that run side by side.
+readonly AT_ONCE=3
 # WORKERS OFFLOAD MTU: every two values of different columns stand in one of these lines.
 readonly PAIRS="1 on 1280
 2 off 1280
@@ -45,8 +47,26 @@ built() {
         --message-format=json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p'
 }
 
+# one WORKERS OFFLOAD MTU: runs all programs in one combination and says how they ended.
+one() {
+    local program log result=0
+    log=$(mktemp -p "$work")
+    for program in "${programs[@]}"; do
+        if (cd tests && POSTERN_TEST_WORKERS=$1 POSTERN_TEST_OFFLOAD=$2 POSTERN_TEST_MTU=$3 \
+            "$program") >"$log" 2>&1 </dev/null; then
+            printf '%s workers, offload %-3s MTU %5s: %s: %s\n' "$1" "$2," "$3" \
+                "$(basename "${program%-*}")" "$(sed -n 's/^test result: //p' "$log")"
+        else
+            printf '%s\nFAILED with %s workers, offload %s, MTU %s: %s\n' "$(cat "$log")" \
+                "$1" "$2" "$3" "$(basename "$program")"
+            result=1
+        fi
+    done
+    return "$result"
+}
+
 main() {
-    local combinations=$PAIRS result=0 workers offload mtu program log
+    local combinations=$PAIRS result=0 waiting=0 workers offload mtu
     case ${1:-} in
     --pairs) ;;
     "") combinations=$(all_combinations) ;;
@@ -55,23 +75,21 @@ main() {
     cargo build --locked --quiet --workspace
     mapfile -t programs < <(built)
     [ "${#programs[@]}" -eq "$(wc -w <<<"$PROGRAMS")" ] || fail "not all of $PROGRAMS were built"
-    log=$(mktemp)
-    # shellcheck disable=SC2064 # the file of this run
-    trap "rm -f '$log'" EXIT
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
     while read -r workers offload mtu; do
-        for program in "${programs[@]}"; do
-            if (cd tests && POSTERN_TEST_WORKERS=$workers POSTERN_TEST_OFFLOAD=$offload \
-                POSTERN_TEST_MTU=$mtu "$program") >"$log" 2>&1 </dev/null; then
-                printf '%s workers, offload %-3s MTU %5s: %s: %s\n' "$workers" "$offload," "$mtu" \
-                    "$(basename "${program%-*}")" "$(sed -n 's/^test result: //p' "$log")"
-            else
-                cat "$log"
-                printf 'FAILED with %s workers, offload %s, MTU %s: %s\n' \
-                    "$workers" "$offload" "$mtu" "$(basename "$program")"
-                result=1
-            fi
-        done
+        # Most of their time the cases wait.
+        if [ "$waiting" -ge "$AT_ONCE" ]; then
+            wait -n || result=1
+            waiting=$((waiting - 1))
+        fi
+        one "$workers" "$offload" "$mtu" &
+        waiting=$((waiting + 1))
     done <<<"$combinations"
+    while [ "$waiting" -gt 0 ]; do
+        wait -n || result=1
+        waiting=$((waiting - 1))
+    done
     return "$result"
 }
 
