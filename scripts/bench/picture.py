@@ -12,7 +12,7 @@ COLOURS = {
     "slirp4netns": "#a35fb0",
     "pasta": "#4e9a58",
 }
-LEFT, RIGHT, BAR, GAP, TOP = 250, 120, 11, 12, 84
+LEFT, RIGHT, BAR, GAP, TOP = 320, 60, 11, 12, 84
 # A longer bar is cut, and its number says how long it would be.
 LONGEST, SCALE = 3.0, 180
 
