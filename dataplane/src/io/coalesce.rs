@@ -23,6 +23,7 @@
 use crate::wire::checksum::{Sum, pseudo_header, pseudo_header_v6};
 use crate::wire::ipv4::{self, Ipv4View};
 use crate::wire::ipv6::{self, Ipv6View};
+use crate::wire::tcp::Flags;
 use crate::wire::{GsoType, TCP, UDP, VnetHdr, get_u16, put_u16, tcp, udp, vnet_hdr};
 
 /// Datagrams in one super-frame: what every kernel that knows USO takes.
@@ -32,17 +33,7 @@ const MAX_LEN: usize = 65535;
 /// The longest header of a super-frame: that of its frame, IPv6 and TCP with options.
 const HEADER_MAX: usize = vnet_hdr::LEN + ipv6::LEN + 60;
 
-const IP_TOTAL_LENGTH: usize = 2;
-const IP_IDENT: usize = 4;
-const IP_FLAGS: usize = 6;
-const IP_CHECKSUM: usize = 10;
-const UDP_LENGTH: usize = 4;
-const TCP_SEQUENCE: usize = 4;
-const TCP_FLAGS: usize = 13;
-
-const TCP_PSH: u8 = 0x08;
-const TCP_ACK: u8 = 0x10;
-const TCP_ECE: u8 = 0x40;
+const PSH: u8 = Flags::PSH.0;
 
 /// One direction of a connection: addresses, ports, protocol and IP version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +111,7 @@ fn look_v4(packet: &[u8]) -> Option<Ip> {
         return None;
     }
     let ip_len = ip.header_len();
-    let is_reserved = get_u16(packet, IP_FLAGS)? & !ipv4::DONT_FRAGMENT != 0;
+    let is_reserved = get_u16(packet, ipv4::FLAGS)? & !ipv4::DONT_FRAGMENT != 0;
     Some(Ip {
         flow: Flow::new(
             u32::from(ip.source()).into(),
@@ -178,8 +169,8 @@ impl<'a> Part<'a> {
     fn tcp(packet: &'a [u8], ip_len: usize) -> Option<Self> {
         let header = packet.get(ip_len..)?.first_chunk::<{ tcp::MIN_LEN }>()?;
         let header_len = ip_len + usize::from(header[12] >> 4) * 4;
-        let flags = header[TCP_FLAGS];
-        let is_data = flags & !(TCP_PSH | TCP_ECE) == TCP_ACK
+        let flags = header[tcp::FLAGS];
+        let is_data = flags & !(PSH | Flags::ECE.0) == Flags::ACK.0
             && header_len >= ip_len + tcp::MIN_LEN
             && header_len < packet.len();
         is_data.then_some(Self {
@@ -200,7 +191,7 @@ impl<'a> Part<'a> {
         let header = packet.get(ip_len..)?.first_chunk::<{ udp::LEN }>()?;
         let header_len = ip_len + udp::LEN;
         let has_checksum = vnet.needs_csum || get_u16(header, udp::CHECKSUM) != Some(0);
-        let is_whole = usize::from(get_u16(header, UDP_LENGTH)?) == packet.len() - ip_len;
+        let is_whole = usize::from(get_u16(header, udp::LENGTH)?) == packet.len() - ip_len;
         (has_checksum && is_whole && header_len < packet.len()).then_some(Self {
             packet,
             kind: GsoType::UdpL4,
@@ -265,7 +256,7 @@ impl<'a> Part<'a> {
     fn tcp_flags(&self) -> u8 {
         match self.kind {
             GsoType::UdpL4 => 0,
-            _ => self.byte(self.ip_len + TCP_FLAGS),
+            _ => self.byte(self.ip_len + tcp::FLAGS),
         }
     }
 
@@ -323,19 +314,19 @@ impl<'a> Part<'a> {
             same(0, ipv6::PAYLOAD_LENGTH) && same(6, ipv6::LEN)
         } else {
             // Version and traffic class; flags; time to live and protocol; addresses.
-            same(0, IP_TOTAL_LENGTH)
-                && same(IP_FLAGS, IP_CHECKSUM)
-                && same(IP_CHECKSUM + 2, ipv4::MIN_LEN)
+            same(0, ipv4::TOTAL_LENGTH)
+                && same(ipv4::FLAGS, ipv4::CHECKSUM)
+                && same(ipv4::CHECKSUM + 2, ipv4::MIN_LEN)
         };
         let at = self.ip_len;
         ip && match self.kind {
-            GsoType::UdpL4 => same(at, at + UDP_LENGTH),
+            GsoType::UdpL4 => same(at, at + udp::LENGTH),
             // Ports; acknowledgement and length of the header; flags; window; urgent pointer and options.
             _ => {
-                same(at, at + TCP_SEQUENCE)
-                    && same(at + 8, at + TCP_FLAGS)
-                    && (self.tcp_flags() ^ other.tcp_flags()) & !TCP_PSH == 0
-                    && same(at + TCP_FLAGS + 1, at + tcp::CHECKSUM)
+                same(at, at + tcp::SEQUENCE)
+                    && same(at + 8, at + tcp::FLAGS)
+                    && (self.tcp_flags() ^ other.tcp_flags()) & !PSH == 0
+                    && same(at + tcp::FLAGS + 1, at + tcp::CHECKSUM)
                     && same(at + tcp::CHECKSUM + 2, self.header_len)
             }
         }
@@ -359,7 +350,7 @@ pub(super) struct Train<'a> {
 impl<'a> Train<'a> {
     /// Returns a train of one frame.
     pub(super) fn new(head: Part<'a>) -> Self {
-        let push = head.tcp_flags() & TCP_PSH;
+        let push = head.tcp_flags() & PSH;
         Self {
             payload_len: head.payload_len(),
             segments: head.segments(),
@@ -380,7 +371,7 @@ impl<'a> Train<'a> {
         if is_joined {
             self.payload_len += part.payload_len();
             self.segments += part.segments();
-            self.push = part.tcp_flags() & TCP_PSH;
+            self.push = part.tcp_flags() & PSH;
             self.is_open = self.push == 0 && self.payload_len.is_multiple_of(self.head.size);
         }
         is_joined
@@ -402,7 +393,7 @@ impl<'a> Train<'a> {
     fn is_next(&self, part: &Part<'_>) -> bool {
         let head = &self.head;
         if head.kind != GsoType::UdpL4 {
-            let at = head.ip_len + TCP_SEQUENCE;
+            let at = head.ip_len + tcp::SEQUENCE;
             let len = u32::try_from(self.payload_len).unwrap_or(u32::MAX);
             if part.u32(at) != head.u32(at).wrapping_add(len) {
                 return false;
@@ -412,8 +403,8 @@ impl<'a> Train<'a> {
             return true;
         }
         let count = u16::try_from(self.segments).unwrap_or(u16::MAX);
-        let ident = get_u16(head.packet, IP_IDENT).map(|ident| ident.wrapping_add(count));
-        ident == get_u16(part.packet, IP_IDENT)
+        let ident = get_u16(head.packet, ipv4::IDENT).map(|ident| ident.wrapping_add(count));
+        ident == get_u16(part.packet, ipv4::IDENT)
     }
 
     fn is_head_sound(&mut self) -> bool {
@@ -465,14 +456,14 @@ impl<'a> Train<'a> {
         if ip_len == ipv6::LEN {
             put_u16(header, ipv6::PAYLOAD_LENGTH, short(transport_len));
         } else if let Some(ip) = header.get_mut(..ip_len) {
-            put_u16(ip, IP_TOTAL_LENGTH, short(ip_len + transport_len));
-            put_u16(ip, IP_CHECKSUM, 0);
+            put_u16(ip, ipv4::TOTAL_LENGTH, short(ip_len + transport_len));
+            put_u16(ip, ipv4::CHECKSUM, 0);
             let checksum = Sum::default().bytes(ip).checksum();
-            put_u16(ip, IP_CHECKSUM, checksum);
+            put_u16(ip, ipv4::CHECKSUM, checksum);
         }
         if self.head.kind == GsoType::UdpL4 {
-            put_u16(header, ip_len + UDP_LENGTH, short(transport_len));
-        } else if let Some(flags) = header.get_mut(ip_len + TCP_FLAGS) {
+            put_u16(header, ip_len + udp::LENGTH, short(transport_len));
+        } else if let Some(flags) = header.get_mut(ip_len + tcp::FLAGS) {
             // The cutter takes it from all but the last.
             *flags |= self.push;
         }
@@ -483,7 +474,7 @@ impl<'a> Train<'a> {
 
 /// Returns whether the identification of an IPv4 packet that is no fragment means nothing.
 fn is_atomic(packet: &[u8]) -> bool {
-    get_u16(packet, IP_FLAGS).is_some_and(|flags| flags & ipv4::DONT_FRAGMENT != 0)
+    get_u16(packet, ipv4::FLAGS).is_some_and(|flags| flags & ipv4::DONT_FRAGMENT != 0)
 }
 
 /// The headers of a super-frame, that of its frame first.

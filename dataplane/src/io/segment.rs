@@ -17,7 +17,9 @@
 //! ```
 
 use crate::wire::checksum::{Sum, pseudo_header, pseudo_header_v6};
+use crate::wire::ipv4;
 use crate::wire::ipv6::{self, Ipv6View};
+use crate::wire::tcp::Flags;
 use crate::wire::{GsoType, Headers, Transport, UDP, VnetHdr, WireError, put_u16, tcp, udp};
 
 /// The longest IPv4 header and the longest TCP header.
@@ -46,15 +48,7 @@ impl Version {
     }
 }
 
-const IP_TOTAL_LENGTH: usize = 2;
-const IP_IDENTIFICATION: usize = 4;
-const IP_CHECKSUM: usize = 10;
-const TCP_SEQUENCE: usize = 4;
-const TCP_FLAGS: usize = 13;
-const UDP_LENGTH: usize = 4;
-
-const TCP_FIN_PSH: u8 = 0x01 | 0x08;
-const TCP_CWR: u8 = 0x80;
+const FIN_PSH: u8 = Flags::FIN.0 | Flags::PSH.0;
 
 /// The packets of one frame, one after the other, each finished in every field.
 ///
@@ -172,18 +166,18 @@ impl Plan {
         match self.original.transport {
             Transport::Tcp(original) => {
                 let sequence = original.seq.wrapping_add(u32::try_from(sent).ok()?);
-                let field = transport.get_mut(TCP_SEQUENCE..)?.first_chunk_mut::<4>()?;
+                let field = transport.get_mut(tcp::SEQUENCE..)?.first_chunk_mut::<4>()?;
                 *field = sequence.to_be_bytes();
-                let flags = transport.get_mut(TCP_FLAGS)?;
+                let flags = transport.get_mut(tcp::FLAGS)?;
                 if index != 0 {
                     // "Window reduced" is said once (RFC 3168 section 6.1.2).
-                    *flags &= !TCP_CWR;
+                    *flags &= !Flags::CWR.0;
                 }
                 if !is_last {
-                    *flags &= !TCP_FIN_PSH;
+                    *flags &= !FIN_PSH;
                 }
             }
-            _ => put_u16(transport, UDP_LENGTH, transport_len),
+            _ => put_u16(transport, udp::LENGTH, transport_len),
         }
         // The field holds the sum for the whole super-frame's length: of no use for a segment.
         put_u16(transport, checksum_place(&self.original), 0);
@@ -196,12 +190,12 @@ impl Plan {
     }
 
     fn write_v4(&self, ip: &mut [u8], total_len: u16, index: u16) {
-        put_u16(ip, IP_TOTAL_LENGTH, total_len);
+        put_u16(ip, ipv4::TOTAL_LENGTH, total_len);
         // Of no meaning where fragments are forbidden, but the kernel counts there too.
         let ident = self.original.ident.wrapping_add(index);
-        put_u16(ip, IP_IDENTIFICATION, ident);
-        put_u16(ip, IP_CHECKSUM, 0);
-        put_u16(ip, IP_CHECKSUM, Sum::default().bytes(ip).checksum());
+        put_u16(ip, ipv4::IDENT, ident);
+        put_u16(ip, ipv4::CHECKSUM, 0);
+        put_u16(ip, ipv4::CHECKSUM, Sum::default().bytes(ip).checksum());
     }
 
     fn pseudo_header(&self, ip: &[u8], len: u16) -> Sum {

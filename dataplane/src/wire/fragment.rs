@@ -5,16 +5,11 @@
 //! marked to be copied. Nothing is copied but headers.
 
 use super::checksum::Sum;
-use super::ipv4::MIN_LEN;
+use super::ipv4::{CHECKSUM, FLAGS, MIN_LEN, MORE_FRAGMENTS, OFFSET, TOTAL_LENGTH};
 use super::{get_u16, put_u16};
 
 /// The longest header.
 const HEADER_MAX: usize = 60;
-const TOTAL_LENGTH: usize = 2;
-const FLAGS: usize = 6;
-const CHECKSUM: usize = 10;
-const MORE_FRAGMENTS: u16 = 0x2000;
-const OFFSET: u16 = 0x1fff;
 /// Fragments begin at multiples of this.
 const UNIT: usize = 8;
 

@@ -7,12 +7,16 @@ use std::net::Ipv4Addr;
 /// Length of a header without options.
 pub const MIN_LEN: usize = 20;
 
-const CHECKSUM: usize = 10;
+/// Where fields are, from the start of the header.
+pub(crate) const TOTAL_LENGTH: usize = 2;
+pub(crate) const IDENT: usize = 4;
+pub(crate) const FLAGS: usize = 6;
+pub(crate) const CHECKSUM: usize = 10;
 const SOURCE: usize = 12;
 const DESTINATION: usize = 16;
 pub(crate) const DONT_FRAGMENT: u16 = 0x4000;
-const MORE_FRAGMENTS: u16 = 0x2000;
-const OFFSET: u16 = 0x1fff;
+pub(crate) const MORE_FRAGMENTS: u16 = 0x2000;
+pub(crate) const OFFSET: u16 = 0x1fff;
 /// The bits of explicit congestion notification in the second byte, as in an IPv6 traffic class.
 pub const ECN: u8 = 0x03;
 

@@ -7,6 +7,9 @@ use super::{WireError, get_u16, put_u16};
 pub const MIN_LEN: usize = 20;
 /// Where the checksum is, from the start of the header.
 pub const CHECKSUM: usize = 16;
+/// Where other fields are.
+pub(crate) const SEQUENCE: usize = 4;
+pub(crate) const FLAGS: usize = 13;
 
 const OPTION_END: u8 = 0;
 const OPTION_NOP: u8 = 1;
@@ -30,6 +33,10 @@ impl Flags {
     pub const PSH: Self = Self(0x08);
     /// ACK.
     pub const ACK: Self = Self(0x10);
+    /// ECE (RFC 3168).
+    pub const ECE: Self = Self(0x40);
+    /// CWR (RFC 3168).
+    pub const CWR: Self = Self(0x80);
 
     /// Returns whether all bits of `other` are set.
     #[must_use]

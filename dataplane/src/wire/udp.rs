@@ -6,6 +6,8 @@ use super::WireError;
 pub const LEN: usize = 8;
 /// Where the checksum is, from the start of the header.
 pub const CHECKSUM: usize = 6;
+/// Where the length is.
+pub(crate) const LENGTH: usize = 4;
 
 /// A checked view of a UDP header.
 #[derive(Clone, Copy, Debug)]
