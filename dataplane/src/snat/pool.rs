@@ -15,8 +15,6 @@ const TRIES: usize = 4096;
 /// but one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Eligible<'a> {
-    classes: Classes,
-    class: u32,
     /// Bit set: the port is of the class. None where all are.
     ports: Option<&'a ClassPorts>,
 }
@@ -27,7 +25,7 @@ type ClassPorts = [u64; WORDS];
 impl Eligible<'_> {
     /// Returns whether a port is among them.
     pub(super) fn has(self, port: u16) -> bool {
-        self.ports.is_none() || self.classes.of(port) == self.class
+        self.word(usize::from(port) / 64) >> (port % 64) & 1 == 1
     }
 
     fn word(self, at: usize) -> u64 {
@@ -64,11 +62,8 @@ impl PortsByClass {
 
     /// Returns the ports that `port` may be translated to.
     pub(super) fn like(&self, port: u16) -> Eligible<'_> {
-        let class = self.classes.of(port);
         Eligible {
-            classes: self.classes,
-            class,
-            ports: self.ports.get(class as usize),
+            ports: self.ports.get(self.classes.of(port) as usize),
         }
     }
 }
