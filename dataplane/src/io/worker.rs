@@ -166,10 +166,14 @@ impl Worker {
     }
 
     /// Waits until there is something to do, and puts into `events` what the poll set has to say:
-    /// looks for it for a moment where that has paid before, and sleeps then.
+    /// looks for it for a moment where that has paid before, and sleeps then. While the engine is behind
+    /// there is always something.
     fn wait(&mut self, events: &mut Vec<Event>) -> Result<(), Errno> {
         events.clear();
-        if self.look(events)? || self.engine.is_behind() {
+        if self.engine.is_behind() {
+            return self.poll(events, Timespec::default());
+        }
+        if self.look(events)? {
             return Ok(());
         }
         let begun = Instant::now();
@@ -186,11 +190,11 @@ impl Worker {
         waited
     }
 
-    /// Looks for something to do without sleep, for as long as the worker has patience but at least
-    /// once if the engine is behind; returns whether there is something.
+    /// Looks for something to do without sleep for as long as the worker has patience; returns whether
+    /// there is something.
     fn look(&mut self, events: &mut Vec<Event>) -> Result<bool, Errno> {
         let patience = self.spin.patience();
-        if patience.is_zero() && !self.engine.is_behind() {
+        if patience.is_zero() {
             return Ok(false);
         }
         let begun = Instant::now();
@@ -199,9 +203,6 @@ impl Worker {
             if !events.is_empty() || self.inbox.has_some() {
                 self.spin.found();
                 return Ok(true);
-            }
-            if self.engine.is_behind() {
-                return Ok(false);
             }
             if begun.elapsed() >= patience {
                 self.spin.missed();
