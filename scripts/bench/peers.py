@@ -21,11 +21,11 @@ class Peer:
 
     def source(self, path):
         """Whom the receiver has to see: a function of the address as text."""
-        return lambda seen: seen == policy.PUBLIC
+        return lambda seen: seen == (policy.PUBLIC if path == "internet" else policy.NIC)
 
     def target(self, path):
         """The namespace and the address of the server."""
-        return "inet", policy.INTERNET
+        return policy.TARGETS[path]
 
     def start(self):
         raise NotImplementedError
@@ -60,16 +60,6 @@ class Kernel(Peer):
     paths = ("internet", "nic", "native")
     overhead = 0.7
 
-    def target(self, path):
-        return {
-            "internet": ("inet", policy.INTERNET),
-            "nic": ("vm2", policy.NIC2),
-            "native": ("svc", policy.SERVICE),
-        }[path]
-
-    def source(self, path):
-        return lambda seen: seen == (policy.PUBLIC if path == "internet" else policy.NIC)
-
     def start(self):
         lab = self.lab
         wire_internet(lab)
@@ -90,20 +80,11 @@ class Postern(Peer):
     paths = ("internet", "nic", "native", "st6")
     offload = "on"
 
-    def target(self, path):
-        # A service with identities is called by its IPv4 address, and listens to IPv6.
-        return {
-            "internet": ("inet", policy.INTERNET),
-            "nic": ("vm2", policy.NIC2),
-            "native": ("svc", policy.SERVICE),
-            "st6": ("svc6", policy.SERVICE6),
-        }[path]
-
     def source(self, path):
         if path == "st6":
             # The identity of the subnet, and the private address in the last two groups.
             return lambda seen: seen.startswith("fd40:") and seen.endswith(":a00:104")
-        return lambda seen: seen == (policy.PUBLIC if path == "internet" else policy.NIC)
+        return super().source(path)
 
     def file(self):
         return policy.toml(self.lab, self.offload)

@@ -10,6 +10,14 @@ NIC, NIC2, NETWORK = "10.0.1.4", "10.0.2.4", "10.0.0.0/16"
 INTERNET, PUBLIC = "93.184.216.34", "20.200.0.1"
 # Addresses of Storage.KoreaCentral: a service that sees addresses, and one that sees identities.
 SERVICE, SERVICE6 = "20.60.16.5", "20.60.16.6"
+# The namespace and the address of the server, by path. A service with identities is called by its IPv4
+# address, and listens to IPv6.
+TARGETS = {
+    "internet": ("inet", INTERNET),
+    "nic": ("vm2", NIC2),
+    "native": ("svc", SERVICE),
+    "st6": ("svc6", SERVICE6),
+}
 TAGS = ("Storage.KoreaCentral", "Storage.KoreaSouth")
 
 # name, direction, access, protocol, source, destination, port. None decides a packet of the load before
@@ -69,14 +77,15 @@ name = "rules"
 name = "VNet1"
 addressPrefixes = ["{NETWORK}"]
 """
-    for number, nic, address in ((1, "vm", NIC), (2, "vm2", NIC2)):
+    nics = ((1, "vm", NIC), (2, "vm2", NIC2))
+    for number, _, _ in nics:
         text += f"""[[virtualNetwork.subnet]]
 name = "subnet{number}"
 addressPrefix = "10.0.{number}.0/24"
 serviceEndpoints = ["Microsoft.Storage"]
 networkSecurityGroup = "rules"
 """
-    for number, nic, address in ((1, "vm", NIC), (2, "vm2", NIC2)):
+    for number, nic, address in nics:
         text += f"""[[networkInterface]]
 name = "{nic}"
 virtualNetwork = "VNet1"
