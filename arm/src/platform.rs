@@ -9,6 +9,20 @@ use serde_json::Value;
 ///
 /// Calls block. [`Platform::commit`] is called by one thread at a time.
 pub trait Platform: Send + Sync {
+    /// Checks that a request leaves alone what is the host's to say: which namespaces, addresses and
+    /// names of this host a resource is bound to. It is asked for every change of a caller who is not the
+    /// host's own, of a preview too. Returns the resources that are bound in another way than before, to
+    /// each of which the caller needs the right to write it.
+    ///
+    /// A platform that binds resources to nothing has nothing to check.
+    ///
+    /// # Errors
+    ///
+    /// The request brings what the host does not allow.
+    fn authorise(&self, _now: &Estate, _next: &Estate) -> Result<Vec<ResourceId>, ArmError> {
+        Ok(Vec::new())
+    }
+
     /// Brings `next` into force in the place of `now` and writes it to the disk. When it returns,
     /// packets obey `next` and a crash does not lose it.
     ///

@@ -358,7 +358,7 @@ fn read_assignment(
 fn put(call: &Call<'_>, id: &ResourceId, shown: &Value) -> Answer {
     let body = json!({ "properties": shown.get("properties") });
     let keep = |stage: &mut Stage| stage.put(id, body, &call.conditions(), Origin::Api);
-    let put = call.api.change(keep)?;
+    let put = call.change(keep)?;
     // Clients of assignments take nothing but 201, even for what was there.
     Ok(Response::json(if put.created { 201 } else { 200 }, shown))
 }
@@ -381,9 +381,7 @@ fn delete(call: &Call<'_>, id: &ResourceId) -> Answer {
     let Some(shown) = shown else {
         return Ok(Response::empty(204));
     };
-    let removed = call
-        .api
-        .change(|stage| stage.delete(&kept, &Conditions::default()))?;
+    let removed = call.change(|stage| stage.delete(&kept, &Conditions::default()))?;
     if removed {
         return Ok(Response::json(200, &shown));
     }

@@ -1,13 +1,14 @@
 //! A request under way: who calls, what they see, and where it goes.
 
 use super::caller::Caller;
+use super::change::Preview;
 use super::path::{Parent, Target};
 use super::request::{Request, Response, Via};
 use super::state::State;
 use super::{Api, authorization, deployments, groups, network, providers, resources, storage};
 use super::{subscriptions, tags, watchers};
 use crate::error::ArmError;
-use crate::estate::Conditions;
+use crate::estate::{Conditions, Estate, Stage};
 use crate::id::{ResourceId, Scope};
 use crate::roles;
 use serde_json::{Map, Value};
@@ -142,6 +143,35 @@ impl Call<'_> {
     /// The caller may not.
     pub(crate) fn authorise(&self, action: &str, at: &Scope) -> Result<(), ArmError> {
         self.caller.authorise(&self.state, action, at)
+    }
+
+    /// Changes the desired state as the caller.
+    ///
+    /// # Errors
+    ///
+    /// As [`Api::change`], or the change brings what is the host's to say.
+    pub(crate) fn change<R>(
+        &self,
+        act: impl FnOnce(&mut Stage) -> Result<R, ArmError>,
+    ) -> Result<R, ArmError> {
+        self.change_seen(|stage, _| act(stage))
+            .map(|(result, _)| result)
+    }
+
+    /// As [`Self::change`], with what was in force when the change began and what is after it.
+    pub(crate) fn change_seen<R>(
+        &self,
+        act: impl FnOnce(&mut Stage, &State) -> Result<R, ArmError>,
+    ) -> Result<(R, Arc<Estate>), ArmError> {
+        self.api.change_seen(&self.caller, act)
+    }
+
+    /// Tells what [`Self::change_seen`] would do, and changes nothing.
+    pub(crate) fn preview_seen<R>(
+        &self,
+        act: impl FnOnce(&mut Stage, &State) -> Result<R, ArmError>,
+    ) -> Result<Preview<R>, ArmError> {
+        self.api.preview_seen(&self.caller, act)
     }
 
     /// Returns the conditions of the request.

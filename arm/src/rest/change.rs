@@ -1,6 +1,8 @@
 //! The one way by which the desired state changes.
 
 use super::Api;
+use super::caller::Caller;
+use super::resources::scope_of;
 use super::state::State;
 use crate::date::now;
 use crate::error::ArmError;
@@ -22,9 +24,9 @@ pub struct Preview<R> {
 }
 
 impl Api {
-    /// Changes the desired state: `act` works on a copy, and when it is content and the whole holds
-    /// together, the copy is brought into force, written to the disk, and only then seen by others.
-    /// One change at a time; readers go on with the old state meanwhile.
+    /// Changes the desired state as the host's own: `act` works on a copy, and when it is content and the
+    /// whole holds together, the copy is brought into force, written to the disk, and only then seen by
+    /// others. One change at a time; readers go on with the old state meanwhile.
     ///
     /// # Errors
     ///
@@ -34,25 +36,50 @@ impl Api {
         &self,
         act: impl FnOnce(&mut Stage) -> Result<R, ArmError>,
     ) -> Result<R, ArmError> {
-        self.change_seen(|stage, _| act(stage))
+        self.change_seen(&Caller::Local, |stage, _| act(stage))
             .map(|(result, _)| result)
     }
 
-    /// As [`Self::change`], with what was in force when the change began; returns what is in force after
-    /// it too, as the end of a change can still add to what was put.
+    /// As [`Self::change`], for a caller who may have no right to this host, and with what was in force
+    /// when the change began; returns what is in force after it too, as the end of a change can still add
+    /// to what was put.
     pub(crate) fn change_seen<R>(
         &self,
+        caller: &Caller,
         act: impl FnOnce(&mut Stage, &State) -> Result<R, ArmError>,
     ) -> Result<(R, Arc<Estate>), ArmError> {
         // A change that panicked has published nothing, so the next one can go on.
         let writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self.state();
         let (result, next) = stage(&state, act)?;
+        self.authorise_host(caller, &state, &next)?;
         self.platform.commit(&state.estate, &next)?;
         let next = Arc::new(next);
         self.publish(|now| now.with_estate(Arc::clone(&next)));
         drop(writing);
         Ok((result, next))
+    }
+
+    /// Checks that a change leaves alone what is the host's to say.
+    ///
+    /// # Errors
+    ///
+    /// It does not, or the caller may not write a resource that it binds to the host.
+    fn authorise_host(
+        &self,
+        caller: &Caller,
+        state: &State,
+        next: &Estate,
+    ) -> Result<(), ArmError> {
+        if matches!(caller, Caller::Local) {
+            return Ok(());
+        }
+        let bound = self.platform.authorise(&state.estate, next)?;
+        // Who may tag a resource and nothing more must not change what it does.
+        bound.iter().try_for_each(|id| {
+            let action = format!("{}/write", id.kind());
+            caller.authorise(state, &action, &scope_of(id))
+        })
     }
 
     /// Tells what [`Self::change`] would do, and changes nothing.
@@ -64,16 +91,19 @@ impl Api {
         &self,
         act: impl FnOnce(&mut Stage) -> Result<R, ArmError>,
     ) -> Result<Preview<R>, ArmError> {
-        self.preview_seen(|stage, _| act(stage))
+        self.preview_seen(&Caller::Local, |stage, _| act(stage))
     }
 
-    /// As [`Self::preview`], with what was in force when it began.
+    /// As [`Self::preview`], for a caller who may have no right to this host, and with what was in force
+    /// when it began.
     pub(crate) fn preview_seen<R>(
         &self,
+        caller: &Caller,
         act: impl FnOnce(&mut Stage, &State) -> Result<R, ArmError>,
     ) -> Result<Preview<R>, ArmError> {
         let state = self.state();
         let (result, next) = stage(&state, act)?;
+        self.authorise_host(caller, &state, &next)?;
         let effects = self.platform.preview(&state.estate, &next)?;
         Ok(Preview {
             result,

@@ -46,7 +46,7 @@ pub(crate) fn deployment(call: &Call<'_>, id: &ResourceId) -> Answer {
             call.authorise(&action("delete"), &at)?;
             // Its record alone: what it deployed stays.
             let none = Conditions::none();
-            call.api.change(|stage| stage.delete(id, &none))?;
+            call.change(|stage| stage.delete(id, &none))?;
             Ok(Response::empty(204))
         }
         _ => Err(call.no_method("GET, HEAD, PUT, DELETE")),
@@ -149,7 +149,7 @@ fn request(call: &Call<'_>) -> Result<DeploymentRequest, ArmError> {
 fn create(call: &Call<'_>, id: &ResourceId) -> Answer {
     let request = request(call)?;
     let correlation = correlation(call);
-    let made = call.api.change_seen(|stage, state| {
+    let made = call.change_seen(|stage, state| {
         let is_new = stage.estate().find(id).is_none();
         let done = with_context(call, state, &correlation, |context| {
             deploy::create(stage, id, &request, context)
@@ -175,7 +175,7 @@ fn remember(
     error: &ArmError,
     correlation: &str,
 ) {
-    let kept = call.api.change_seen(|stage, state| {
+    let kept = call.change_seen(|stage, state| {
         with_context(call, state, correlation, |context| {
             deploy::record_failure(stage, id, request, error, context)
         })
@@ -196,7 +196,7 @@ type Rehearsal = fn(
 fn rehearse(call: &Call<'_>, id: &ResourceId, act: Rehearsal) -> Answer {
     let request = request(call)?;
     let correlation = correlation(call);
-    let rehearsed = call.api.preview_seen(|stage, state| {
+    let rehearsed = call.preview_seen(|stage, state| {
         let done = with_context(call, state, &correlation, |context| {
             act(stage, id, &request, context)
         })?;

@@ -51,18 +51,18 @@ fn one(call: &Call<'_>, scope: &Scope) -> Answer {
         "PUT" => {
             call.authorise(&action("write"), scope)?;
             let body = Value::Object(call.object()?);
-            let put = call.api.change(|stage| stage.put_group(scope, body))?;
+            let put = call.change(|stage| stage.put_group(scope, body))?;
             Ok(with_etag(if put.created { 201 } else { 200 }, &put.value))
         }
         "PATCH" => {
             call.authorise(&action("write"), scope)?;
             let body = Value::Object(call.object()?);
-            let value = call.api.change(|stage| stage.patch_group(scope, body))?;
+            let value = call.change(|stage| stage.patch_group(scope, body))?;
             Ok(with_etag(200, &value))
         }
         "DELETE" => {
             call.authorise(&action("delete"), scope)?;
-            let was_there = call.api.change(|stage| stage.delete_group(scope))?;
+            let was_there = call.change(|stage| stage.delete_group(scope))?;
             if was_there {
                 Ok(Response::empty(200))
             } else {

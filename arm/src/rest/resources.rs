@@ -39,7 +39,7 @@ pub(crate) fn one(call: &Call<'_>, id: &ResourceId) -> Answer {
         "DELETE" => {
             call.authorise(&action("delete"), &at)?;
             let conditions = call.conditions();
-            let was_there = call.api.change(|stage| stage.delete(id, &conditions))?;
+            let was_there = call.change(|stage| stage.delete(id, &conditions))?;
             Ok(Response::empty(if was_there { 200 } else { 204 }))
         }
         _ => Err(call.no_method("GET, HEAD, PUT, PATCH, DELETE")),
@@ -56,7 +56,7 @@ fn put(call: &Call<'_>, id: &ResourceId, action: &str) -> Answer {
     let body = call.object()?;
     check_names(&body, id)?;
     let conditions = call.conditions();
-    let (put, estate) = call.api.change_seen(|stage, state| {
+    let (put, estate) = call.change_seen(|stage, state| {
         let put = stage.put(id, Value::Object(body), &conditions, Origin::Api)?;
         let links = call
             .caller
@@ -72,7 +72,7 @@ fn put(call: &Call<'_>, id: &ResourceId, action: &str) -> Answer {
 fn patch(call: &Call<'_>, id: &ResourceId, action: &str) -> Answer {
     let body = Value::Object(call.object()?);
     let conditions = call.conditions();
-    let (value, estate) = call.api.change_seen(|stage, state| {
+    let (value, estate) = call.change_seen(|stage, state| {
         let value = stage.patch(id, body, &conditions)?;
         let links = call
             .caller

@@ -83,7 +83,7 @@ pub(crate) fn action(call: &Call<'_>, id: &ResourceId, word: &str) -> Answer {
         );
         return Err(ArmError::bad_request("InvalidRequestContent", message).at("keyName"));
     };
-    call.api.change(|stage| {
+    call.change(|stage| {
         let at = kept_at(id, name);
         let count = generation(stage.estate(), &at).saturating_add(1);
         let kept = Map::from_iter([(GENERATION.to_owned(), Value::from(count))]);

@@ -92,7 +92,7 @@ fn patched(old: Tags, given: Tags, operation: &str) -> Result<Tags, ArmError> {
 
 fn set(call: &Call<'_>, id: &ResourceId, tags: Tags) -> Answer {
     let body = json!({ "tags": tags });
-    call.api.change(|stage| match &id.scope {
+    call.change(|stage| match &id.scope {
         Scope::Resource(of) => stage.patch(of, body, &Conditions::none()),
         scope => stage.patch_group(scope, body),
     })?;

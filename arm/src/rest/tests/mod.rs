@@ -2,6 +2,7 @@
 
 mod answers;
 mod deploying;
+mod host;
 mod hostile;
 mod login;
 mod rights;
@@ -9,6 +10,7 @@ mod writers;
 
 use super::*;
 use crate::date::now;
+use crate::document::Document;
 use crate::id::ResourceId;
 use crate::principals::{Principal, Secret};
 use crate::roles::{RoleAssignment, find_built_in};
@@ -31,6 +33,24 @@ struct Host {
 }
 
 impl Platform for Host {
+    /// As in [`host`]: refuses a changed tag `bound` that is "no", and wants the right for other ones.
+    fn authorise(&self, now: &Estate, next: &Estate) -> Result<Vec<ResourceId>, ArmError> {
+        let tag = |document: &Document| document.body.get("tags")?.get("bound").cloned();
+        let mut bound = Vec::new();
+        for change in next.changes_since(now) {
+            let old = change.old.as_deref().and_then(tag);
+            let new = change.new.as_deref().and_then(tag);
+            match (&new, change.new) {
+                (Some(text), _) if *text == "no" && old != new => {
+                    return Err(ArmError::new(403, "HostRight", "no"));
+                }
+                (_, Some(document)) if old != new => bound.push(document.id.clone()),
+                _ => {}
+            }
+        }
+        Ok(bound)
+    }
+
     fn commit(&self, _: &Estate, _: &Estate) -> Result<(), ArmError> {
         if self.broken.load(Ordering::Relaxed) {
             return Err(ArmError::new(409, "HostRefused", "no"));
