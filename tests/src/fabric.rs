@@ -449,6 +449,16 @@ impl Fabric {
         Ok(())
     }
 
+    /// Sends a signal to `postern`, which goes on.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is not running.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        self.daemon.as_ref().expect("postern runs").signal(signal);
+    }
+
     /// Sends a signal to `postern` and waits until it is gone; returns how it ended.
     ///
     /// # Panics

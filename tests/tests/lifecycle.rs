@@ -40,7 +40,15 @@ fn a_signal_removes_every_device_address_and_route() {
     if !privileged() {
         return;
     }
-    for signal in [Signal::TERM, Signal::INT] {
+    let ending = [
+        Signal::TERM,
+        Signal::INT,
+        Signal::QUIT,
+        Signal::ABORT,
+        Signal::XCPU,
+        Signal::POWER,
+    ];
+    for signal in ending {
         let mut fabric = Fabric::prepare(&World::default().to_string());
         let before = inventories(&fabric);
         fabric.run();

@@ -61,7 +61,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Start everything in the foreground; SIGTERM or Ctrl-C stops it and removes all it made
+    /// Start everything in the foreground; SIGTERM or Ctrl-C stops it and removes all it made, SIGHUP
+    /// reads the file again
     Run(run::RunArgs),
     /// Make a configuration file the running policy: all of it, or nothing
     Apply(apply::ApplyArgs),

@@ -51,7 +51,14 @@ fn read(path: &Path, catalog: &Catalog) -> Result<ConfigFile, CliError> {
     })?;
     let table = config::parse_text(path, &text).map_err(refused)?;
     let model = config::check(path, &table, catalog).map_err(refused)?;
-    Ok(ConfigFile { text, table, model })
+    // The daemon may read it again from elsewhere.
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    Ok(ConfigFile {
+        path,
+        text,
+        table,
+        model,
+    })
 }
 
 /// Returns the state directory: as told, or from the environment, or the default one.

@@ -13,6 +13,7 @@ mod export;
 mod learning;
 mod live;
 pub mod protocol;
+mod signals;
 mod socket;
 
 pub use socket::{ControlSocket, DEFAULT_PATH, SocketError};
@@ -28,12 +29,12 @@ use postern_arm::error::ArmError;
 use postern_arm::estate::Stage;
 use postern_arm::rest::{Api, ApiConfig};
 use postern_arm::token::TokenKey;
+use signals::Signals;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::UnixListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
@@ -73,6 +74,8 @@ pub enum ServerError {
 /// A configuration file that the loader accepts.
 #[derive(Clone, Debug)]
 pub struct ConfigFile {
+    /// Where it is, to be read again.
+    pub path: PathBuf,
     /// Its text.
     pub text: String,
     /// What the text says.
@@ -129,18 +132,25 @@ pub fn serve(
     catalog: Catalog,
     workers: usize,
 ) -> Result<(), ServerError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ServerError::Runtime)?;
+    // Before anything is made, so that no signal leaves it behind.
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::new().map_err(ServerError::Runtime)?
+    };
     let socket = ControlSocket::bind(path)?;
+    signals.owns(path);
+    let reread = file.path.clone();
     let fronts = Fronts::new(state.join(crate::front::ca::DIRECTORY));
     let (store, saved) = Store::open(state)?;
     let key = token_key(state)?;
     // Open before anything is made: it may be that it cannot be.
     let listener = Listener::open(&file.model.api, state)?;
     let start = move || start(store, saved, file, key, catalog, fronts, workers);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(ServerError::Runtime)?;
-    let served = runtime.block_on(run(&socket, path, listener, start));
+    let served = runtime.block_on(run(&socket, path, listener, start, signals, &reread));
     // A request that is still at work, such as one that waits for a sweep, must not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
@@ -202,9 +212,9 @@ async fn run(
     path: &Path,
     api: Option<Listener>,
     start: impl FnOnce() -> Result<Daemon, ServerError> + Send + 'static,
+    mut signals: Signals,
+    file: &Path,
 ) -> Result<(), ServerError> {
-    // Before anything is made, so that a signal that comes meanwhile is not lost.
-    let mut signals = Signals::new().map_err(ServerError::Runtime)?;
     let listener = UnixListener::from_std(socket.listener()?).map_err(ServerError::Runtime)?;
     let mut daemon = blocking(start).await.map_err(ServerError::Runtime)??;
     daemon.door = api.as_ref().map(Listener::door);
@@ -224,7 +234,7 @@ async fn run(
         "ready"
     );
     let ended = tokio::select! {
-        name = signals.next() => {
+        name = signals.heed(&daemon, file) => {
             info!(signal = name, "stopping");
             Ok(())
         }
@@ -301,29 +311,4 @@ async fn blocking<R: Send + 'static>(act: impl FnOnce() -> R + Send + 'static) -
     tokio::task::spawn_blocking(act)
         .await
         .map_err(io::Error::other)
-}
-
-/// The signals that end the daemon.
-#[derive(Debug)]
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        let terminate = signal(SignalKind::terminate())?;
-        Ok(Self {
-            terminate,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Returns the name of the next signal.
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }
