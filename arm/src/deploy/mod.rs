@@ -102,7 +102,7 @@ pub fn what_if<R: Resources>(
         "InvalidTemplateDeployment",
         true,
     )?;
-    let changes = whatif::changes(&*resources, id, &mut log, request.ids_only);
+    let changes = whatif::changes(&*resources, id, &mut log, request.ids_only, ctx);
     let value = json!({
         "status": "Succeeded",
         "properties": { "correlationId": ctx.correlation, "changes": changes },

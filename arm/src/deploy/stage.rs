@@ -8,12 +8,21 @@ use crate::id::{ResourceId, Scope};
 use crate::types;
 use serde_json::Value;
 
+/// The type of tags that are written on their own.
+const TAGS: &str = "Microsoft.Resources/tags";
+
 impl Resources for Stage {
     fn show(&self, id: &ResourceId) -> Option<Value> {
-        self.estate().show(id)
+        self.estate().show(&self.kept(id))
     }
 
     fn put(&mut self, id: &ResourceId, body: Value) -> Result<Value, ArmError> {
+        if id.is(TAGS) {
+            // They are those of what they are at, and no resource of their own.
+            let tags = body.pointer("/properties/tags").and_then(Value::as_object);
+            let tags = tags.cloned().unwrap_or_default();
+            return self.tag(&id.scope, tags).map(|_| body);
+        }
         Stage::put(self, id, body, &Conditions::none(), Origin::Api).map(|put| put.value)
     }
 

@@ -1,6 +1,6 @@
 //! What-if: the difference that a deployment makes, in Azure's shape.
 
-use super::context::Resources;
+use super::context::{Access, DeployContext, Resources};
 use super::log::{Change, Log};
 use crate::id::{ResourceId, Scope};
 use crate::template::instance::DEPLOYMENTS;
@@ -8,25 +8,29 @@ use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
 /// Returns the changes: resources of the template in its order, then those of the group that are
-/// deleted or left alone.
+/// deleted or left alone. Who may write a resource and not read it is told of the write and of nothing
+/// that is there; what is left alone and cannot be read is not told of.
 pub(super) fn changes<R: Resources>(
     resources: &R,
     id: &ResourceId,
     log: &mut Log,
     ids_only: bool,
+    ctx: &DeployContext<'_>,
 ) -> Vec<Value> {
     let mut shown = Vec::new();
+    let is_read = |id: &ResourceId| (ctx.authorize)(&Access::Read(id)).is_ok();
     let mut known: HashSet<String> = log.roots();
     known.extend(log.deleted.iter().map(|change| change.id.key()));
     for change in &mut log.written {
         let after = resources.show(&change.id);
+        let ids_only = ids_only || !is_read(&change.id);
         shown.push(changed(change, after, ids_only));
     }
     for change in &mut log.deleted {
         let mut fields = Map::new();
         fields.insert("resourceId".to_owned(), change.id.to_string().into());
         fields.insert("changeType".to_owned(), "Delete".into());
-        if !ids_only {
+        if !ids_only && is_read(&change.id) {
             let before = change.before.take();
             fields.insert("before".to_owned(), view(change, before));
         }
@@ -34,7 +38,7 @@ pub(super) fn changes<R: Resources>(
     }
     if let Scope::Group(..) = id.scope {
         for other in resources.in_group(&id.scope) {
-            if known.contains(&other.key()) || other.is(DEPLOYMENTS) {
+            if known.contains(&other.key()) || other.is(DEPLOYMENTS) || !is_read(&other) {
                 continue;
             }
             let mut fields = Map::new();

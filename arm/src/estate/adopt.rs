@@ -3,6 +3,7 @@
 //! Templates in the wild have them (reference arm-clients, section 3.10). Such a group becomes a
 //! resource of its own, which the subnet names; a second PUT finds it again.
 
+use super::gate::Ask;
 use super::stage::Stage;
 use crate::document::Origin;
 use crate::error::ArmError;
@@ -37,6 +38,8 @@ impl Stage {
             let mut properties = group.get("properties").cloned().unwrap_or_default();
             complete_rules(&mut properties);
             let own = self.group_of(id, &name);
+            // Who may write the network need not be one who may write security groups.
+            self.ask(&Ask::Write(&own))?;
             let written = json!({ "location": location, "properties": properties });
             let Value::Object(written) = written else {
                 continue;

@@ -1,7 +1,7 @@
 //! Resource groups.
 
 use super::stage::{Put, Stage};
-use super::{read, refer};
+use super::{Ask, read, refer};
 use crate::document::Group;
 use crate::error::ArmError;
 use crate::id::Scope;
@@ -15,6 +15,11 @@ impl Stage {
     ///
     /// The scope is no group, the body is not as it must be, or the group is in another region.
     pub fn put_group(&mut self, scope: &Scope, body: Value) -> Result<Put, ArmError> {
+        self.ask(&Ask::WriteGroup(scope))?;
+        self.set_group(scope, body)
+    }
+
+    fn set_group(&mut self, scope: &Scope, body: Value) -> Result<Put, ArmError> {
         let mut body = super::stage::object(body)?;
         let old = self.now.group(scope).cloned();
         for name in ["id", "name", "type", "properties"] {
@@ -60,12 +65,17 @@ impl Stage {
     ///
     /// There is no such group, or the body is not as it must be.
     pub fn patch_group(&mut self, scope: &Scope, body: Value) -> Result<Value, ArmError> {
+        self.ask(&Ask::WriteGroup(scope))?;
+        self.merge_group(scope, body)
+    }
+
+    pub(super) fn merge_group(&mut self, scope: &Scope, body: Value) -> Result<Value, ArmError> {
         let old = self.now.group(scope).ok_or_else(|| no_group(scope))?;
         let mut merged: Map<String, Value> = old.body.clone();
         for (name, value) in super::stage::object(body)? {
             merged.insert(name, value);
         }
-        self.put_group(scope, Value::Object(merged))
+        self.set_group(scope, Value::Object(merged))
             .map(|put| put.value)
     }
 
@@ -76,6 +86,7 @@ impl Stage {
     ///
     /// Something in another group needs what is in this one.
     pub fn delete_group(&mut self, scope: &Scope) -> Result<bool, ArmError> {
+        self.ask(&Ask::DeleteGroup(scope))?;
         if self.now.group(scope).is_none() {
             return Ok(false);
         }

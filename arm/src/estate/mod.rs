@@ -6,6 +6,7 @@
 mod adopt;
 mod allocate;
 mod conditions;
+mod gate;
 mod group;
 mod index;
 mod read;
@@ -19,6 +20,7 @@ mod tests;
 mod write;
 
 pub use conditions::Conditions;
+pub use gate::{Ask, Gate};
 pub use read::Found;
 pub use settings::{AnythingGoes, Knowledge, Settings};
 pub use stage::{Put, Stage};

@@ -1,6 +1,6 @@
 //! A change of the estate under way.
 
-use super::{Conditions, Estate, Settings, group, refer};
+use super::{Ask, Conditions, Estate, Gate, ResourceChange, Settings, group, refer};
 use crate::document::Origin;
 use crate::error::ArmError;
 use crate::id::{ResourceId, Scope};
@@ -20,6 +20,8 @@ pub struct Stage {
     pub(super) settings: Arc<Settings>,
     /// The keys of the documents that may differ from those of `base`.
     pub(super) touched: BTreeSet<String>,
+    /// Who is asked before each write; nobody for the host's own changes.
+    pub(super) gate: Option<Arc<dyn Gate>>,
 }
 
 /// What became of a PUT.
@@ -42,6 +44,7 @@ impl Stage {
             now: base.clone(),
             settings: Arc::new(settings.clone()),
             touched: BTreeSet::new(),
+            gate: None,
         }
     }
 
@@ -55,6 +58,18 @@ impl Stage {
     #[must_use]
     pub fn base(&self) -> &Estate {
         &self.base
+    }
+
+    /// Returns the resources that differ from those that the change began with, in the order of their keys.
+    #[must_use]
+    pub fn changes(&self) -> Vec<ResourceChange> {
+        let change = |key: &String| {
+            let of = |estate: &Estate| estate.document_by_key(key).cloned();
+            let (old, new) = (of(&self.base), of(&self.now));
+            let key = key.clone();
+            (old != new).then_some(ResourceChange { key, old, new })
+        };
+        self.touched.iter().filter_map(change).collect()
     }
 
     /// Returns the settings of the change.
@@ -73,9 +88,21 @@ impl Stage {
     ///
     /// # Errors
     ///
-    /// The group or the parent is not there, a condition does not hold, or the body is not as it must
-    /// be for its type.
+    /// The group or the parent is not there, a condition does not hold, the body is not as it must
+    /// be for its type, or whoever asks for it may not.
     pub fn put(
+        &mut self,
+        id: &ResourceId,
+        body: Value,
+        conditions: &Conditions,
+        origin: Origin,
+    ) -> Result<Put, ArmError> {
+        self.ask(&Ask::Write(id))?;
+        self.set(id, body, conditions, origin)
+    }
+
+    /// Does what [`Stage::put`] does, for who was asked already.
+    fn set(
         &mut self,
         id: &ResourceId,
         body: Value,
@@ -84,6 +111,8 @@ impl Stage {
     ) -> Result<Put, ArmError> {
         let body = object(body)?;
         self.place_is_there(id)?;
+        let (id, body) = self.admit(id, body)?;
+        let id = &id;
         let old = self.now.find(id);
         let created = old.is_none();
         conditions.check(old.map(|old| old.document.etag()).as_deref())?;
@@ -118,6 +147,36 @@ impl Stage {
         body: Value,
         conditions: &Conditions,
     ) -> Result<Value, ArmError> {
+        self.ask(&Ask::Write(id))?;
+        self.merge(id, body, conditions)
+    }
+
+    /// Replaces the tags of a resource or a resource group, which is a right of its own.
+    ///
+    /// # Errors
+    ///
+    /// There is nothing that has tags at the scope, or as [`Stage::patch`].
+    pub fn tag(&mut self, scope: &Scope, tags: Map<String, Value>) -> Result<Value, ArmError> {
+        self.ask(&Ask::Tag(scope))?;
+        let is_role = |of: &ResourceId| of.provider.eq_ignore_ascii_case("Microsoft.Authorization");
+        if matches!(scope, Scope::Resource(of) if is_role(of)) {
+            let message = "Roles and locks have no tags; accepted: the scope of a resource group or of \
+                           another resource.";
+            return Err(ArmError::bad_request("InvalidTagScope", message));
+        }
+        let body = Value::Object(Map::from_iter([("tags".to_owned(), Value::Object(tags))]));
+        match scope {
+            Scope::Resource(of) => self.merge(of, body, &Conditions::none()),
+            scope => self.merge_group(scope, body),
+        }
+    }
+
+    fn merge(
+        &mut self,
+        id: &ResourceId,
+        body: Value,
+        conditions: &Conditions,
+    ) -> Result<Value, ArmError> {
         let mut body = object(body)?;
         let found = self.now.find(id).ok_or_else(|| not_found(id))?;
         conditions.check(Some(&found.document.etag()))?;
@@ -141,7 +200,7 @@ impl Stage {
                 }
             }
         }
-        self.put(id, Value::Object(merged), &Conditions::none(), origin)
+        self.set(id, Value::Object(merged), &Conditions::none(), origin)
             .map(|put| put.value)
     }
 
@@ -151,12 +210,14 @@ impl Stage {
     ///
     /// A condition does not hold, or something else needs it.
     pub fn delete(&mut self, id: &ResourceId, conditions: &Conditions) -> Result<bool, ArmError> {
+        self.ask(&Ask::Delete(id))?;
+        let id = &self.kept(id);
         let Some(found) = self.now.find(id) else {
             return Ok(false);
         };
         conditions.check(Some(&found.document.etag()))?;
         let undo = self.clone();
-        let result = self.remove(id).and_then(|was| {
+        let result = self.take(id).and_then(|was| {
             refer::unused(&self.now, &undo.now, &id.key())?;
             Ok(was)
         });
@@ -173,6 +234,12 @@ impl Stage {
     ///
     /// What is left of its parent cannot stand.
     pub fn remove(&mut self, id: &ResourceId) -> Result<bool, ArmError> {
+        self.ask(&Ask::Delete(id))?;
+        let id = self.kept(id);
+        self.take(&id)
+    }
+
+    fn take(&mut self, id: &ResourceId) -> Result<bool, ArmError> {
         if self.now.find(id).is_none() {
             return Ok(false);
         }

@@ -23,7 +23,18 @@ pub type Tags<'a> = dyn Fn(&Document) -> Map<String, Value> + 'a;
 /// Returns the template of one resource group.
 #[must_use]
 pub fn group(estate: &Estate, scope: &Scope, tags: &Tags<'_>) -> Value {
-    let resources = resources(estate, tags, |id| id.scope == *scope);
+    group_of(estate, scope, tags, |_| true)
+}
+
+/// Returns the template of what of a resource group somebody may see.
+#[must_use]
+pub fn group_of(
+    estate: &Estate,
+    scope: &Scope,
+    tags: &Tags<'_>,
+    is_seen: impl Fn(&ResourceId) -> bool,
+) -> Value {
+    let resources = resources(estate, tags, |id| id.scope == *scope && is_seen(id));
     let keys: BTreeSet<String> = resources.iter().map(Resource::key).collect();
     let tangled = order(&resources).tangled;
     let resources = resources.iter().map(|resource| {

@@ -5,8 +5,10 @@ use super::state::State;
 use crate::error::ArmError;
 use crate::estate::Estate;
 use crate::id::{ResourceId, Scope};
+use crate::roles::Who;
 use crate::roles::link::{Link, new_links};
 use crate::token::Claims;
+use serde_json::Value;
 
 /// The header with the tokens of other tenants, for references into them.
 const AUXILIARY: &str = "x-ms-authorization-auxiliary";
@@ -62,6 +64,11 @@ impl Caller {
         }
     }
 
+    /// Returns whether it is the host itself, which may do anything.
+    pub(crate) fn is_host(&self) -> bool {
+        matches!(self, Self::Local)
+    }
+
     /// Returns whether the caller may do that at a scope of the caller's tenant.
     pub(crate) fn may(&self, state: &State, action: &str, at: &Scope) -> bool {
         match self {
@@ -75,7 +82,7 @@ impl Caller {
         match self {
             Self::Local => true,
             Self::Principal(claims, _) => {
-                is_of(state, at, &claims.tid) && state.roles.is_known(&claims.oid, at)
+                is_of(state, at, &claims.tid) && state.roles.is_known(who(claims), at)
             }
         }
     }
@@ -161,6 +168,41 @@ impl Caller {
             .try_for_each(|link| self.authorise_link(state, id, action, link))
     }
 
+    /// Checks that the caller may read every resource that the body of an action names: a network watcher
+    /// of one's own must not tell of somebody else's NIC.
+    ///
+    /// # Errors
+    ///
+    /// The caller may not read one of them: 403 `LinkedAuthorizationFailed`.
+    pub(crate) fn authorise_named(
+        &self,
+        state: &State,
+        id: &ResourceId,
+        action: &str,
+        body: &Value,
+    ) -> Result<(), ArmError> {
+        match body {
+            Value::Object(fields) => fields
+                .values()
+                .try_for_each(|value| self.authorise_named(state, id, action, value)),
+            Value::Array(values) => values
+                .iter()
+                .try_for_each(|value| self.authorise_named(state, id, action, value)),
+            Value::String(text) => match text.parse::<ResourceId>() {
+                Ok(target) => {
+                    let action_there = format!("{}/read", target.kind());
+                    let link = Link {
+                        target,
+                        action: action_there,
+                    };
+                    self.authorise_link(state, id, action, &link)
+                }
+                Err(_) => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
     fn authorise_link(
         &self,
         state: &State,
@@ -209,7 +251,15 @@ impl Caller {
 
 /// Returns whether the principal of a token may do that.
 fn holds(claims: &Claims, state: &State, action: &str, at: &Scope) -> bool {
-    is_of(state, at, &claims.tid) && state.roles.allows(&claims.oid, action, at)
+    is_of(state, at, &claims.tid) && state.roles.allows(who(claims), action, at)
+}
+
+/// Returns whose token it is.
+pub(crate) fn who(claims: &Claims) -> Who<'_> {
+    Who {
+        tenant: &claims.tid,
+        object: &claims.oid,
+    }
 }
 
 /// Returns whether a scope is the tenant's. The root is everybody's: each sees their own tenant there.
@@ -217,7 +267,7 @@ fn is_of(state: &State, at: &Scope, tenant: &str) -> bool {
     let owner = state.tenant_of(at);
     match owner {
         Some(owner) => owner.eq_ignore_ascii_case(tenant),
-        None => at.subscription().is_none(),
+        None => *at == Scope::Tenant,
     }
 }
 

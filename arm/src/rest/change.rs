@@ -1,8 +1,9 @@
 //! The one way by which the desired state changes.
 
 use super::Api;
+use super::authorise::Authoriser;
+use super::authorise::rights;
 use super::caller::Caller;
-use super::resources::scope_of;
 use super::state::State;
 use crate::date::now;
 use crate::error::ArmError;
@@ -51,7 +52,7 @@ impl Api {
         // A change that panicked has published nothing, so the next one can go on.
         let writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self.state();
-        let (result, next) = stage(&state, act)?;
+        let (result, next) = stage(caller, &state, act)?;
         self.authorise_host(caller, &state, &next)?;
         self.platform.commit(&state.estate, &next)?;
         let next = Arc::new(next);
@@ -71,14 +72,14 @@ impl Api {
         state: &State,
         next: &Estate,
     ) -> Result<(), ArmError> {
-        if matches!(caller, Caller::Local) {
+        if caller.is_host() {
             return Ok(());
         }
         let bound = self.platform.authorise(&state.estate, next)?;
         // Who may tag a resource and nothing more must not change what it does.
         bound.iter().try_for_each(|id| {
-            let action = format!("{}/write", id.kind());
-            caller.authorise(state, &action, &scope_of(id))
+            let right = rights::on(id, "write");
+            caller.authorise(state, &right.action, &right.at)
         })
     }
 
@@ -102,7 +103,7 @@ impl Api {
         act: impl FnOnce(&mut Stage, &State) -> Result<R, ArmError>,
     ) -> Result<Preview<R>, ArmError> {
         let state = self.state();
-        let (result, next) = stage(&state, act)?;
+        let (result, next) = stage(caller, &state, act)?;
         self.authorise_host(caller, &state, &next)?;
         let effects = self.platform.preview(&state.estate, &next)?;
         Ok(Preview {
@@ -115,15 +116,18 @@ impl Api {
 }
 
 fn stage<R>(
-    state: &State,
+    caller: &Caller,
+    state: &Arc<State>,
     act: impl FnOnce(&mut Stage, &State) -> Result<R, ArmError>,
 ) -> Result<(R, Estate), ArmError> {
     let settings = Settings {
         now: now(),
         ..state.config.settings.clone()
     };
-    let mut stage = Stage::new(&state.estate, &settings);
+    let gate = Arc::new(Authoriser::new(caller, state));
+    let mut stage = Stage::new(&state.estate, &settings).behind(Arc::<Authoriser>::clone(&gate));
     let result = act(&mut stage, state)?;
+    gate.seal(&stage)?;
     stage.check()?;
     Ok((result, stage.into_estate()))
 }

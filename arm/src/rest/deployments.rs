@@ -1,8 +1,8 @@
 //! Deployments: templates that become resources, all of them or none.
 
+use super::authorise::rights;
 use super::call::{Answer, Call};
 use super::caller::Caller;
-use super::groups;
 use super::page::{self, Filter};
 use super::request::Response;
 use super::resources::{check_scope, missing, scope_of, visible, with_etag};
@@ -154,7 +154,6 @@ fn create(call: &Call<'_>, id: &ResourceId) -> Answer {
         let done = with_context(call, state, &correlation, |context| {
             deploy::create(stage, id, &request, context)
         })?;
-        authorise_links(call, state, stage)?;
         Ok((is_new, done))
     });
     let ((is_new, done), _) = made.inspect_err(|error| {
@@ -197,16 +196,42 @@ fn rehearse(call: &Call<'_>, id: &ResourceId, act: Rehearsal) -> Answer {
     let request = request(call)?;
     let correlation = correlation(call);
     let rehearsed = call.preview_seen(|stage, state| {
-        let done = with_context(call, state, &correlation, |context| {
+        with_context(call, state, &correlation, |context| {
             act(stage, id, &request, context)
-        })?;
-        authorise_links(call, state, stage).map(|()| done)
+        })
     })?;
     let mut answer = told(rehearsed.result);
     if let Some(properties) = answer.get_mut("properties").and_then(Value::as_object_mut) {
-        properties.insert("effects".to_owned(), rehearsed.effects);
+        properties.insert("effects".to_owned(), seen(call, id, rehearsed.effects));
     }
     Ok(Response::json(200, &answer))
+}
+
+/// Returns what a change does beyond its resources as far as the caller may see it: routes and rules of
+/// the NICs that they may read, and the rest for who may read the whole subscription.
+fn seen(call: &Call<'_>, id: &ResourceId, mut effects: Value) -> Value {
+    if call.caller.is_host() {
+        return effects;
+    }
+    let subscription = id.scope.subscription().unwrap_or_default();
+    let whole = Scope::Subscription(subscription.to_owned());
+    let may = |id: &ResourceId| {
+        let right = rights::on(id, "read");
+        call.caller.may(&call.state, &right.action, &right.at)
+    };
+    let of_nic = |row: &Value| {
+        let nic = row.get("networkInterface").and_then(Value::as_str);
+        nic.is_none_or(|nic| nic.parse().is_ok_and(|nic| may(&nic)))
+    };
+    if let Some(fields) = effects.as_object_mut() {
+        if !call.caller.may(&call.state, "*/read", &whole) {
+            fields.remove("changes");
+        }
+        for rows in fields.values_mut().filter_map(Value::as_array_mut) {
+            rows.retain(of_nic);
+        }
+    }
+    effects
 }
 
 /// Returns the answer, with what of the template is kept and does nothing here.
@@ -219,20 +244,6 @@ fn told(done: DeploymentResult) -> Value {
         properties.insert("withoutEffect".to_owned(), json!(ids));
     }
     value
-}
-
-/// Checks the new references of everything that a deployment wrote.
-fn authorise_links(call: &Call<'_>, state: &State, stage: &Stage) -> Result<(), ArmError> {
-    let next = stage.estate();
-    let written = next
-        .changes_since(&state.estate)
-        .filter_map(|change| change.new);
-    for document in written {
-        let action = format!("{}/write", document.id.kind());
-        let id = &document.id;
-        call.caller.authorise_links(state, next, id, &action)?;
-    }
-    Ok(())
 }
 
 fn correlation(call: &Call<'_>) -> String {
@@ -261,19 +272,16 @@ fn with_context<R>(
         Caller::Principal(claims, _) => (claims.tid.as_str(), claims.oid.as_str()),
     };
     let authorise = |access: &Access<'_>| {
-        let (action, at) = match access {
-            Access::Read(id) => (format!("{}/read", id.kind()), scope_of(id)),
-            Access::Write(id, _) => (format!("{}/write", id.kind()), scope_of(id)),
-            Access::Delete(id) => (format!("{}/delete", id.kind()), scope_of(id)),
-            Access::Action(id, verb) => (format!("{}/{verb}/action", id.kind()), scope_of(id)),
-            Access::WriteGroup(scope) => (format!("{}/write", groups::KIND), (*scope).clone()),
-        };
-        call.caller.authorise(state, &action, &at)
+        let right = rights::of_access(access);
+        call.caller.authorise(state, &right.action, &right.at)
     };
     let list = |id: &ResourceId, _: &Value, action: &str, body: &Value| {
         if id.is(storage::KIND) && action.eq_ignore_ascii_case("listKeys") {
             return Ok(storage::keys(state, id));
         }
+        let right = rights::on(id, &format!("{action}/action"));
+        call.caller
+            .authorise_named(state, id, &right.action, body)?;
         call.api.platform.action(&state.estate, id, action, body)
     };
     let is_seen = |of: &str| {

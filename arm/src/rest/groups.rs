@@ -1,12 +1,13 @@
 //! Resource groups, and what is in them.
 
+use super::authorise::rights;
 use super::call::{Answer, Call};
 use super::page::{self, Filter};
 use super::request::Response;
 use super::resources::{check_scope, no_group, visible, with_etag};
 use super::{deployments, subscriptions};
 use crate::export;
-use crate::id::Scope;
+use crate::id::{ResourceId, Scope};
 use serde_json::{Map, Value, json};
 
 /// The type.
@@ -17,10 +18,7 @@ pub(crate) fn group(call: &Call<'_>, scope: &Scope, words: &[String]) -> Answer 
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         [] => one(call, scope),
-        [word] if word.eq_ignore_ascii_case("resources") => {
-            check_scope(call, scope)?;
-            resources(call, scope)
-        }
+        [word] if word.eq_ignore_ascii_case("resources") => resources(call, scope),
         // The older path of deployments, without their provider; `az` still uses it.
         [word, rest @ ..] if word.eq_ignore_ascii_case("deployments") => {
             deployments::without_provider(call, scope, rest)
@@ -28,7 +26,12 @@ pub(crate) fn group(call: &Call<'_>, scope: &Scope, words: &[String]) -> Answer 
         [word] if word.eq_ignore_ascii_case("exportTemplate") && call.is("POST") => {
             call.authorise(&format!("{KIND}/exportTemplate/action"), scope)?;
             check_scope(call, scope)?;
-            let template = export::group(&call.state.estate, scope, &|_| Map::new());
+            let estate = &call.state.estate;
+            let is_seen = |id: &ResourceId| {
+                let right = rights::on(id, "read");
+                call.caller.may(&call.state, &right.action, &right.at)
+            };
+            let template = export::group_of(estate, scope, &|_| Map::new(), is_seen);
             Ok(Response::json(200, &json!({ "template": template })))
         }
         _ => Err(call.no_such_path()),
@@ -93,7 +96,19 @@ pub(crate) fn resources(call: &Call<'_>, scope: &Scope) -> Answer {
     if !call.is("GET") {
         return Err(call.no_method("GET"));
     }
-    let visible = visible(call, scope, &format!("{}/read", subscriptions::RESOURCES))?;
+    // Who has any role there is told of what they may read, by the right to read its type.
+    if !call.caller.is_known(&call.state, scope) {
+        call.authorise(&format!("{}/read", subscriptions::RESOURCES), scope)?;
+    }
+    check_scope(call, scope)?;
+    let visible = |value: &Value| {
+        let id = value.get("id").and_then(Value::as_str);
+        let id = id.and_then(|id| id.parse::<ResourceId>().ok());
+        id.is_some_and(|id| {
+            let right = rights::on(&id, "read");
+            call.caller.may(&call.state, &right.action, &right.at)
+        })
+    };
     let known = [
         "resourceType",
         "resourceGroup",

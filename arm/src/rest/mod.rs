@@ -6,6 +6,7 @@
 //!
 //! What clients send and check is in the reference, arm-clients.
 
+mod authorise;
 mod authorization;
 mod call;
 mod caller;

@@ -6,6 +6,7 @@ use super::providers;
 use super::request::Response;
 use crate::document::Origin;
 use crate::error::ArmError;
+use crate::estate::Estate;
 use crate::id::{ResourceId, Scope};
 use serde_json::{Value, json};
 
@@ -30,11 +31,11 @@ pub(crate) fn one(call: &Call<'_>, id: &ResourceId) -> Answer {
         }
         "PUT" => {
             call.authorise(&action("write"), &at)?;
-            put(call, id, &action("write"))
+            put(call, id)
         }
         "PATCH" => {
             call.authorise(&action("write"), &at)?;
-            patch(call, id, &action("write"))
+            patch(call, id)
         }
         "DELETE" => {
             call.authorise(&action("delete"), &at)?;
@@ -52,33 +53,22 @@ fn get(call: &Call<'_>, id: &ResourceId) -> Answer {
     Ok(with_etag(200, &value))
 }
 
-fn put(call: &Call<'_>, id: &ResourceId, action: &str) -> Answer {
+fn put(call: &Call<'_>, id: &ResourceId) -> Answer {
     let body = call.object()?;
     check_names(&body, id)?;
     let conditions = call.conditions();
-    let (put, estate) = call.change_seen(|stage, state| {
-        let put = stage.put(id, Value::Object(body), &conditions, Origin::Api)?;
-        let links = call
-            .caller
-            .authorise_links(state, stage.estate(), id, action);
-        links.map(|()| put)
-    })?;
+    let (put, estate) =
+        call.change_seen(|stage, _| stage.put(id, Value::Object(body), &conditions, Origin::Api))?;
     // Clients of storage take no 201 for an account (reference arm-clients, section 3.3).
     let is_account = id.is("Microsoft.Storage/storageAccounts");
     let status = if put.created && !is_account { 201 } else { 200 };
     Ok(with_etag(status, &estate.show(id).unwrap_or(put.value)))
 }
 
-fn patch(call: &Call<'_>, id: &ResourceId, action: &str) -> Answer {
+fn patch(call: &Call<'_>, id: &ResourceId) -> Answer {
     let body = Value::Object(call.object()?);
     let conditions = call.conditions();
-    let (value, estate) = call.change_seen(|stage, state| {
-        let value = stage.patch(id, body, &conditions)?;
-        let links = call
-            .caller
-            .authorise_links(state, stage.estate(), id, action);
-        links.map(|()| value)
-    })?;
+    let (value, estate) = call.change_seen(|stage, _| stage.patch(id, body, &conditions))?;
     Ok(with_etag(200, &estate.show(id).unwrap_or(value)))
 }
 
@@ -122,7 +112,11 @@ pub(crate) fn with_etag(status: u16, value: &Value) -> Response {
 
 /// Returns the error for a resource that is not there.
 pub(crate) fn missing(call: &Call<'_>, id: &ResourceId) -> ArmError {
-    if let (Scope::Group(..), None) = (&id.scope, call.state.estate.show_group(&id.scope)) {
+    missing_in(&call.state.estate, id)
+}
+
+fn missing_in(estate: &Estate, id: &ResourceId) -> ArmError {
+    if let (Scope::Group(..), None) = (&id.scope, estate.show_group(&id.scope)) {
         return no_group(&id.scope);
     }
     let names: Vec<_> = id.segments.iter().map(|(_, name)| name.as_str()).collect();
@@ -162,9 +156,14 @@ pub(crate) fn list(call: &Call<'_>, scope: &Scope, kind: &str) -> Answer {
 
 /// Checks that the resource group or the resource that a list is of exists.
 pub(crate) fn check_scope(call: &Call<'_>, scope: &Scope) -> Result<(), ArmError> {
+    check_scope_in(&call.state.estate, scope)
+}
+
+/// Checks that there is a resource group or a resource in an estate.
+pub(crate) fn check_scope_in(estate: &Estate, scope: &Scope) -> Result<(), ArmError> {
     match scope {
-        Scope::Group(..) if call.state.estate.show_group(scope).is_none() => Err(no_group(scope)),
-        Scope::Resource(id) if call.state.estate.show(id).is_none() => Err(missing(call, id)),
+        Scope::Group(..) if estate.group(scope).is_none() => Err(no_group(scope)),
+        Scope::Resource(id) if estate.find(id).is_none() => Err(missing_in(estate, id)),
         _ => Ok(()),
     }
 }
@@ -181,8 +180,9 @@ pub(crate) fn visible<'c>(
     action: &str,
 ) -> Result<impl Fn(&Value) -> bool + use<'c>, ArmError> {
     let refused = call.authorise(action, scope);
-    let every = refused.is_ok();
-    if !every && !call.caller.is_known(&call.state, scope) {
+    // What is below the root is of all tenants, and the caller of one.
+    let every = refused.is_ok() && scope.subscription().is_some();
+    if refused.is_err() && !call.caller.is_known(&call.state, scope) {
         refused?;
     }
     let action = action.to_owned();
@@ -213,6 +213,9 @@ pub(crate) fn below(call: &Call<'_>, id: &ResourceId, word: &str) -> Answer {
                 Value::Null => json!({}),
                 body => body,
             };
+            let action = format!("{}/{word}/action", id.kind());
+            call.caller
+                .authorise_named(&call.state, id, &action, &body)?;
             let (estate, platform) = (&call.state.estate, &call.api.platform);
             let value = platform.action(estate, id, word, &body)?;
             Ok(Response::json(200, &value))

@@ -1,11 +1,11 @@
 //! What a request sees: one estate and one configuration that belong together.
 
+use super::authorise::roles;
+use super::caller::Caller;
 use super::config::{ApiConfig, Subscription, Tenant};
-use crate::document::Document;
 use crate::estate::Estate;
 use crate::id::Scope;
-use crate::roles::{ASSIGNMENTS, DEFINITIONS, RoleAssignment, RoleDefinition, Roles, last};
-use serde_json::Value;
+use crate::roles::{RoleDefinition, Roles, built_in_by_id};
 use std::sync::Arc;
 
 /// An estate, a configuration, and what follows from the two. It never changes.
@@ -23,8 +23,8 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(estate: Arc<Estate>, config: Arc<ApiConfig>) -> Self {
-        let roles = Arc::new(roles(&estate, &config));
         let subscriptions = Arc::new(subscriptions(&estate, &config));
+        let roles = Arc::new(roles::of(&estate, &config, &subscriptions));
         Self {
             estate,
             config,
@@ -45,16 +45,14 @@ impl State {
 
     /// Returns a subscription.
     pub(crate) fn subscription(&self, id: &str) -> Option<&Subscription> {
-        let mut all = self.subscriptions.iter();
-        all.find(|known| known.id.eq_ignore_ascii_case(id))
+        find(&self.subscriptions, id)
     }
 
     /// Returns a tenant by its ID or name.
     pub(crate) fn tenant(&self, name: &str) -> Option<&Tenant> {
-        let mut all = self.config.tenants.iter();
-        all.find(|known| {
-            known.id.eq_ignore_ascii_case(name) || known.name.eq_ignore_ascii_case(name)
-        })
+        let all = || self.config.tenants.iter();
+        let by_id = all().find(|known| known.id.eq_ignore_ascii_case(name));
+        by_id.or_else(|| all().find(|known| known.name.eq_ignore_ascii_case(name)))
     }
 
     /// Returns the tenant that owns a scope; none for the root, which every tenant has for itself.
@@ -62,50 +60,42 @@ impl State {
         let subscription = self.subscription(scope.subscription()?)?;
         Some(&subscription.tenant)
     }
-}
 
-fn roles(estate: &Estate, config: &ApiConfig) -> Roles {
-    let mut roles = Roles {
-        definitions: config.definitions.clone(),
-        assignments: config.assignments.clone(),
-    };
-    for document in estate.documents() {
-        // Cheaper than the comparison of the whole type, and most documents are something else.
-        if !document
-            .id
-            .provider
-            .eq_ignore_ascii_case("Microsoft.Authorization")
-        {
-            continue;
-        }
-        if document.id.is(DEFINITIONS) {
-            roles.definitions.extend(definition(document));
-        } else if document.id.is(ASSIGNMENTS) {
-            roles.assignments.extend(assignment(document));
+    /// Returns the tenants that a scope speaks of: that which owns it; at the root, that of who asks, and
+    /// all of them for the host.
+    pub(crate) fn tenants_at<'s>(&'s self, caller: &'s Caller, scope: &Scope) -> Vec<&'s str> {
+        match (scope.subscription(), caller.tenant()) {
+            (Some(_), _) => self.tenant_of(scope).into_iter().collect(),
+            (None, Some(own)) => vec![own],
+            (None, None) => {
+                let all = self.config.tenants.iter();
+                all.map(|tenant| tenant.id.as_str()).collect()
+            }
         }
     }
-    roles
+
+    /// Returns a role of Azure or of the host that there is in a tenant.
+    pub(crate) fn host_role(&self, tenant: &str, id: &str) -> Option<&RoleDefinition> {
+        let declared = || {
+            let mut all = self.config.definitions.iter();
+            all.find(|role| role.id.eq_ignore_ascii_case(id) && role.is_of(tenant))
+        };
+        built_in_by_id(id).or_else(declared)
+    }
+
+    /// Returns whether anything of a tenant is among the scopes where a role can be assigned.
+    pub(crate) fn concerns(&self, role: &RoleDefinition, tenant: &str) -> bool {
+        let is_its = |scope: &Scope| {
+            let of = self.tenant_of(scope);
+            of.is_none_or(|of| of.eq_ignore_ascii_case(tenant))
+        };
+        role.is_of(tenant) && role.assignable_scopes.iter().any(is_its)
+    }
 }
 
-fn definition(document: &Document) -> Option<RoleDefinition> {
-    let body = Value::Object(document.body.clone());
-    let read = RoleDefinition::read(&body, document.id.name()).ok()?;
-    let id = document.id.name().to_owned();
-    Some(RoleDefinition { id, ..read })
-}
-
-fn assignment(document: &Document) -> Option<RoleAssignment> {
-    let properties = document.body.get("properties")?;
-    let text = |name: &str| properties.get(name).and_then(Value::as_str);
-    Some(RoleAssignment {
-        id: document.id.name().to_owned(),
-        scope: document.id.scope.clone(),
-        principal: text("principalId")?.to_owned(),
-        principal_type: text("principalType")
-            .unwrap_or("ServicePrincipal")
-            .to_owned(),
-        role: last(text("roleDefinitionId")?).to_owned(),
-    })
+/// Returns a subscription of a list.
+pub(crate) fn find<'s>(all: &'s [Subscription], id: &str) -> Option<&'s Subscription> {
+    all.iter().find(|known| known.id.eq_ignore_ascii_case(id))
 }
 
 fn subscriptions(estate: &Estate, config: &ApiConfig) -> Vec<Subscription> {

@@ -5,7 +5,7 @@ use super::call::{Answer, Call};
 use super::request::Response;
 use super::resources::{missing, no_group};
 use crate::error::ArmError;
-use crate::estate::{Conditions, Estate};
+use crate::estate::Estate;
 use crate::id::{ResourceId, Scope};
 use serde_json::{Map, Value, json};
 
@@ -91,11 +91,7 @@ fn patched(old: Tags, given: Tags, operation: &str) -> Result<Tags, ArmError> {
 }
 
 fn set(call: &Call<'_>, id: &ResourceId, tags: Tags) -> Answer {
-    let body = json!({ "tags": tags });
-    call.change(|stage| match &id.scope {
-        Scope::Resource(of) => stage.patch(of, body, &Conditions::none()),
-        scope => stage.patch_group(scope, body),
-    })?;
+    call.change(|stage| stage.tag(&id.scope, tags.clone()))?;
     Ok(Response::json(200, &show(id, &tags)))
 }
 

@@ -93,11 +93,21 @@ pub fn built_in() -> &'static [RoleDefinition] {
     ROLES.get_or_init(|| ROWS.iter().map(role).collect())
 }
 
-/// Returns one of Azure's own roles by its ID or name.
+/// Returns one of Azure's own roles by its ID.
+#[must_use]
+pub fn built_in_by_id(id: &str) -> Option<&'static RoleDefinition> {
+    let mut all = built_in().iter();
+    all.find(|known| known.id.eq_ignore_ascii_case(id))
+}
+
+/// Returns one of Azure's own roles by its ID or name: for files of the host, where people write names.
 #[must_use]
 pub fn find_built_in(role: &str) -> Option<&'static RoleDefinition> {
-    let mut all = built_in().iter();
-    all.find(|known| known.id.eq_ignore_ascii_case(role) || known.name.eq_ignore_ascii_case(role))
+    let by_name = || {
+        let mut all = built_in().iter();
+        all.find(|known| known.name.eq_ignore_ascii_case(role))
+    };
+    built_in_by_id(role).or_else(by_name)
 }
 
 fn role(&(name, id, description, actions, not_actions): &Row) -> RoleDefinition {
@@ -122,5 +132,6 @@ fn role(&(name, id, description, actions, not_actions): &Row) -> RoleDefinition 
             ..Permission::default()
         }],
         assignable_scopes: vec![Scope::Tenant],
+        tenant: None,
     }
 }

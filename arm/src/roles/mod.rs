@@ -4,6 +4,10 @@
 //! definition lists actions, with `*` for any text, and takes others away; an assignment gives a
 //! role to a principal at a scope and everything below it. There is no denying assignment: what one
 //! assignment gives, no other takes.
+//!
+//! A role is told by its ID and never by what people call it. Azure's own roles and those of the host
+//! are every tenant's; any other role is of one tenant, and none of another sees it or is given it. A role
+//! counts where it may be assigned and nowhere else, whatever was assigned before it was changed.
 
 mod builtin;
 pub mod link;
@@ -13,8 +17,9 @@ mod tests;
 use crate::id::Scope;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 
-pub use builtin::{built_in, find_built_in};
+pub use builtin::{built_in, built_in_by_id, find_built_in};
 
 /// The type of role definitions.
 pub const DEFINITIONS: &str = "Microsoft.Authorization/roleDefinitions";
@@ -83,6 +88,8 @@ pub struct RoleDefinition {
     pub permissions: Vec<Permission>,
     /// Where it can be assigned.
     pub assignable_scopes: Vec<Scope>,
+    /// The tenant that it is of; none for Azure's own roles and the host's.
+    pub tenant: Option<String>,
 }
 
 impl RoleDefinition {
@@ -90,6 +97,13 @@ impl RoleDefinition {
     #[must_use]
     pub fn allows(&self, action: &str) -> bool {
         self.permissions.iter().any(|set| set.allows(action))
+    }
+
+    /// Returns whether there is the role in a tenant.
+    #[must_use]
+    pub fn is_of(&self, tenant: &str) -> bool {
+        let own = self.tenant.as_deref();
+        own.is_none_or(|own| own.eq_ignore_ascii_case(tenant))
     }
 
     /// Returns whether it can be assigned at a scope.
@@ -176,6 +190,7 @@ impl RoleDefinition {
             is_built_in: false,
             permissions,
             assignable_scopes: scopes.map_err(|error| error.to_string())?,
+            tenant: None,
         })
     }
 }
@@ -205,9 +220,33 @@ pub struct RoleAssignment {
     pub principal_type: String,
     /// The ID of the role, the last name of it.
     pub role: String,
+    /// The tenant of the principal; none if the object is of no more than one tenant anyhow.
+    pub tenant: Option<String>,
 }
 
 impl RoleAssignment {
+    /// Returns whether it is the one of that ID at that scope.
+    #[must_use]
+    pub fn is_at(&self, id: &str, scope: &Scope) -> bool {
+        self.id.eq_ignore_ascii_case(id) && self.scope == *scope
+    }
+
+    /// Returns whether it gives the same role to the same principal at the same scope.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.scope == other.scope
+            && self.principal.eq_ignore_ascii_case(&other.principal)
+            && self.role.eq_ignore_ascii_case(&other.role)
+    }
+
+    /// Returns whether both it and something of the tenant can be of one tenant.
+    #[must_use]
+    pub fn is_of(&self, tenant: Option<&str>) -> bool {
+        let own = self.tenant.as_deref();
+        own.zip(tenant)
+            .is_none_or(|(own, tenant)| own.eq_ignore_ascii_case(tenant))
+    }
+
     /// Returns the assignment as ARM shows it.
     #[must_use]
     pub fn show(&self) -> Value {
@@ -232,53 +271,108 @@ impl RoleAssignment {
     }
 }
 
+/// A principal: an object of a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Who<'a> {
+    /// The tenant.
+    pub tenant: &'a str,
+    /// The object.
+    pub object: &'a str,
+}
+
 /// The roles that there are and who has them.
 #[derive(Clone, Debug, Default)]
 pub struct Roles {
-    /// Custom roles.
-    pub definitions: Vec<RoleDefinition>,
-    /// Who has which role where.
-    pub assignments: Vec<RoleAssignment>,
+    definitions: Vec<RoleDefinition>,
+    assignments: Vec<RoleAssignment>,
+    /// Places of definitions by their IDs in small letters, and of assignments by their principals.
+    by_id: HashMap<String, Vec<usize>>,
+    by_principal: HashMap<String, Vec<usize>>,
 }
 
 impl Roles {
-    /// Returns a role by its ID or its name.
+    /// Returns custom roles and who has which role where. Of two definitions with one ID in one tenant,
+    /// the first counts.
     #[must_use]
-    pub fn find(&self, role: &str) -> Option<&RoleDefinition> {
-        let role = last(role);
-        let mut custom = self.definitions.iter();
-        custom
-            .find(|known| {
-                known.id.eq_ignore_ascii_case(role) || known.name.eq_ignore_ascii_case(role)
-            })
-            .or_else(|| find_built_in(role))
+    pub fn new(definitions: Vec<RoleDefinition>, assignments: Vec<RoleAssignment>) -> Self {
+        let (ids, principals) = (
+            definitions.iter().map(|role| role.id.as_str()),
+            assignments.iter().map(|has| has.principal.as_str()),
+        );
+        Self {
+            by_id: places(ids),
+            by_principal: places(principals),
+            definitions,
+            assignments,
+        }
+    }
+
+    /// Returns the custom roles.
+    #[must_use]
+    pub fn definitions(&self) -> &[RoleDefinition] {
+        &self.definitions
+    }
+
+    /// Returns who has which role where.
+    #[must_use]
+    pub fn assignments(&self) -> &[RoleAssignment] {
+        &self.assignments
+    }
+
+    /// Returns the role that an ID is in a tenant.
+    #[must_use]
+    pub fn role(&self, tenant: &str, id: &str) -> Option<&RoleDefinition> {
+        // Azure's own come first, so that nothing can stand in front of them.
+        built_in_by_id(id).or_else(|| {
+            let all = self.by_id.get(&id.to_ascii_lowercase())?;
+            let mut all = all.iter().filter_map(|at| self.definitions.get(*at));
+            all.find(|role| role.is_of(tenant))
+        })
     }
 
     /// Returns the roles that a principal has at a scope, or above it.
     pub fn held<'a>(
         &'a self,
-        principal: &'a str,
+        who: Who<'a>,
         at: &'a Scope,
     ) -> impl Iterator<Item = &'a RoleDefinition> {
-        let of = self.of(principal).filter(|has| has.scope.holds(at));
-        of.filter_map(|has| self.find(&has.role))
+        let all = self.of(who).filter(|(has, _)| has.scope.holds(at));
+        all.map(|(_, role)| role)
     }
 
     /// Returns whether a principal may do that at a scope.
     #[must_use]
-    pub fn allows(&self, principal: &str, action: &str, at: &Scope) -> bool {
-        self.held(principal, at).any(|role| role.allows(action))
+    pub fn allows(&self, who: Who<'_>, action: &str, at: &Scope) -> bool {
+        self.held(who, at).any(|role| role.allows(action))
     }
 
     /// Returns whether a principal has any role at the scope, above it or below it.
     #[must_use]
-    pub fn is_known(&self, principal: &str, at: &Scope) -> bool {
-        self.of(principal)
-            .any(|has| has.scope.holds(at) || at.holds(&has.scope))
+    pub fn is_known(&self, who: Who<'_>, at: &Scope) -> bool {
+        self.of(who)
+            .any(|(has, _)| has.scope.holds(at) || at.holds(&has.scope))
     }
 
-    fn of<'a>(&'a self, principal: &'a str) -> impl Iterator<Item = &'a RoleAssignment> {
-        let mut all = self.assignments.iter();
-        std::iter::from_fn(move || all.find(|has| has.principal.eq_ignore_ascii_case(principal)))
+    /// Returns what a principal was given that counts: the role is there, and it may be assigned there.
+    fn of<'a>(
+        &'a self,
+        who: Who<'a>,
+    ) -> impl Iterator<Item = (&'a RoleAssignment, &'a RoleDefinition)> {
+        let all = self.by_principal.get(&who.object.to_ascii_lowercase());
+        let all = all.into_iter().flatten();
+        let all = all.filter_map(|at| self.assignments.get(*at));
+        let all = all.filter(move |has| has.is_of(Some(who.tenant)));
+        all.filter_map(move |has| {
+            let role = self.role(who.tenant, &has.role)?;
+            role.is_assignable(&has.scope).then_some((has, role))
+        })
     }
+}
+
+fn places<'a>(keys: impl Iterator<Item = &'a str>) -> HashMap<String, Vec<usize>> {
+    let mut places: HashMap<String, Vec<usize>> = HashMap::new();
+    for (at, key) in keys.enumerate() {
+        places.entry(key.to_ascii_lowercase()).or_default().push(at);
+    }
+    places
 }

@@ -119,33 +119,93 @@ fn assignments_count_at_their_scope_and_below() {
         principal: "p".into(),
         principal_type: "ServicePrincipal".into(),
         role: find_built_in(role).unwrap().id.clone(),
+        tenant: None,
     };
-    let roles = Roles {
-        definitions: Vec::new(),
-        assignments: vec![
+    let roles = Roles::new(
+        Vec::new(),
+        vec![
             assign("/subscriptions/s/resourceGroups/rg", "Contributor"),
             assign("/subscriptions/s", "Reader"),
         ],
+    );
+    let who = |object| Who {
+        tenant: "t",
+        object,
     };
     let (read, write) = (
         "Microsoft.Network/virtualNetworks/read",
         "Microsoft.Network/virtualNetworks/write",
     );
     assert!(roles.allows(
-        "P",
+        who("P"),
         write,
         &scope(&VNET.to_uppercase().replace("MICROSOFT", "Microsoft"))
     ));
-    assert!(roles.allows("p", write, &scope(VNET)));
-    assert!(!roles.allows("p", write, &scope(SUBSCRIPTION)));
-    assert!(roles.allows("p", read, &scope(SUBSCRIPTION)));
-    assert!(!roles.allows("p", write, &scope(&VNET.replace("rg", "rg2"))));
-    assert!(roles.allows("p", read, &scope(&VNET.replace("rg", "rg2"))));
-    assert!(!roles.allows("q", read, &scope(VNET)));
-    assert!(!roles.allows("p", read, &Scope::Tenant));
-    assert!(roles.is_known("p", &Scope::Tenant));
-    assert!(!roles.is_known("q", &Scope::Tenant));
-    assert!(!roles.is_known("p", &scope("/subscriptions/other")));
+    assert!(roles.allows(who("p"), write, &scope(VNET)));
+    assert!(!roles.allows(who("p"), write, &scope(SUBSCRIPTION)));
+    assert!(roles.allows(who("p"), read, &scope(SUBSCRIPTION)));
+    assert!(!roles.allows(who("p"), write, &scope(&VNET.replace("rg", "rg2"))));
+    assert!(roles.allows(who("p"), read, &scope(&VNET.replace("rg", "rg2"))));
+    assert!(!roles.allows(who("q"), read, &scope(VNET)));
+    assert!(!roles.allows(who("p"), read, &Scope::Tenant));
+    assert!(roles.is_known(who("p"), &Scope::Tenant));
+    assert!(!roles.is_known(who("q"), &Scope::Tenant));
+    assert!(!roles.is_known(who("p"), &scope("/subscriptions/other")));
+}
+
+#[test]
+fn roles_are_told_by_their_ids_and_of_one_tenant() {
+    let role =
+        |id: &str, name: &str, tenant: Option<&str>, at: &str, action: &str| RoleDefinition {
+            id: id.into(),
+            name: name.into(),
+            description: String::new(),
+            is_built_in: false,
+            permissions: vec![Permission {
+                actions: vec![action.into()],
+                ..Permission::default()
+            }],
+            assignable_scopes: vec![scope(at)],
+            tenant: tenant.map(str::to_owned),
+        };
+    let reader = find_built_in("Reader").unwrap().id.clone();
+    let has = |principal: &str, role: &str, at: &str| RoleAssignment {
+        id: "a".into(),
+        scope: scope(at),
+        principal: principal.into(),
+        principal_type: "ServicePrincipal".into(),
+        role: role.into(),
+        tenant: Some("t".into()),
+    };
+    let roles = Roles::new(
+        vec![
+            role("x", &reader, Some("t"), "/subscriptions/s", "*"),
+            role(&reader, "y", Some("t"), "/subscriptions/s", "*"),
+            role("r", "r", Some("u"), "/subscriptions/s", "*"),
+            role(
+                "R",
+                "r",
+                Some("T"),
+                "/subscriptions/s/resourceGroups/rg",
+                "A/*",
+            ),
+            role("h", "h", None, "/", "A/b"),
+        ],
+        vec![
+            has("reader", &reader, "/subscriptions/s"),
+            has("named", "y", "/subscriptions/s"),
+            has("near", "r", "/subscriptions/s/resourceGroups/RG"),
+            has("far", "r", "/subscriptions/s"),
+            has("host", "H", "/subscriptions/s"),
+        ],
+    );
+    let may = |tenant, object, action| roles.allows(Who { tenant, object }, action, &scope(VNET));
+    assert!(may("t", "reader", "A/read") && !may("t", "reader", "A/write"));
+    assert!(!may("t", "named", "A/b"), "a name is no ID");
+    assert!(may("t", "near", "A/b") && !may("t", "near", "B/b"));
+    assert!(!may("t", "far", "A/b"), "it may not be assigned there");
+    assert!(may("t", "host", "A/b") && !may("u", "host", "A/b"));
+    assert!(!may("u", "near", "A/b"), "another tenant's object");
 }
 
 #[test]

@@ -4,9 +4,10 @@
 use super::listener::hosts;
 use crate::model::{self, Model, RoleSource, SecretSource};
 use postern_arm::estate::Settings;
+use postern_arm::id::Scope;
 use postern_arm::principals::{Principal, Secret};
 use postern_arm::rest::{ApiConfig, Subscription, Tenant};
-use postern_arm::roles::{RoleAssignment, RoleDefinition, find_built_in};
+use postern_arm::roles::{RoleAssignment, RoleDefinition, built_in, built_in_by_id, find_built_in};
 use postern_arm::token::TokenKey;
 use rand::Rng;
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -41,14 +42,6 @@ pub enum SettingsError {
         /// The file.
         path: PathBuf,
     },
-    /// A digest is of another state directory.
-    #[error(
-        "servicePrincipal[{at}].secretDigest: of another state directory; accepted: one that this host told, or `secret`, or `secretFile`"
-    )]
-    ForeignDigest {
-        /// Which principal.
-        at: usize,
-    },
     /// A file of a role holds none.
     #[error("{key}: {}: {problem}; accepted: a role definition as `az role definition create` takes it", path.display())]
     Role {
@@ -68,6 +61,32 @@ pub enum SettingsError {
         at: usize,
         /// The role.
         role: String,
+    },
+    /// A role is told as another one is.
+    #[error(
+        "roleDefinition[{at}]: the {what} \"{value}\" is another role's; accepted: one that no built-in role and no other roleDefinition has"
+    )]
+    RoleTaken {
+        /// Which definition.
+        at: usize,
+        /// What of it is taken.
+        what: &'static str,
+        /// As it is there.
+        value: String,
+    },
+    /// A role is assigned where it cannot be.
+    #[error(
+        "roleAssignment[{at}].scope = \"{scope}\": the role \"{role}\" cannot be assigned there; accepted: {accepted}, and what is in them"
+    )]
+    NotAssignable {
+        /// Which assignment.
+        at: usize,
+        /// The role.
+        role: String,
+        /// The scope.
+        scope: String,
+        /// Where it can be assigned.
+        accepted: String,
     },
     /// The file of the key is not one.
     #[error("{}: damaged, {length} bytes; accepted: the file as postern made it, or none, which ends all logins", path.display())]
@@ -94,7 +113,7 @@ pub fn api_config(
     Ok(ApiConfig {
         tenants: tenants(model),
         subscriptions: subscriptions(model),
-        principals: principals(api, &key)?,
+        principals: principals(api)?,
         assignments: assignments(api, &definitions)?,
         definitions,
         hosts: hosts(api),
@@ -164,13 +183,10 @@ pub(super) fn subscriptions(model: &Model) -> Vec<Subscription> {
     subscriptions
 }
 
-fn principals(api: &model::Api, key: &TokenKey) -> Result<Vec<Principal>, SettingsError> {
-    let seal = key.seal();
+fn principals(api: &model::Api) -> Result<Vec<Principal>, SettingsError> {
     let read = |(at, known): (usize, &model::ApiPrincipal)| {
         let secret = match &known.secret {
             SecretSource::Text(text) => Secret::new(text),
-            SecretSource::Digest(digest) => Secret::of_digest(&seal, &known.app_id, digest)
-                .map_err(|_| SettingsError::ForeignDigest { at })?,
             SecretSource::File(path) => {
                 let key = format!("servicePrincipal[{at}].secretFile");
                 let text = read_file(&key, path)?;
@@ -208,7 +224,27 @@ fn definitions(api: &model::Api) -> Result<Vec<RoleDefinition>, SettingsError> {
             })
         }
     };
-    api.definitions.iter().enumerate().map(read).collect()
+    let all: Vec<RoleDefinition> = api
+        .definitions
+        .iter()
+        .enumerate()
+        .map(read)
+        .collect::<Result<_, _>>()?;
+    for (at, role) in all.iter().enumerate() {
+        let others = built_in().iter().chain(all.iter().take(at));
+        for other in others {
+            for (what, own, taken) in [
+                ("id", &role.id, &other.id),
+                ("roleName", &role.name, &other.name),
+            ] {
+                if own.eq_ignore_ascii_case(taken) {
+                    let value = own.clone();
+                    return Err(SettingsError::RoleTaken { at, what, value });
+                }
+            }
+        }
+    }
+    Ok(all)
 }
 
 fn assignments(
@@ -216,27 +252,37 @@ fn assignments(
     definitions: &[RoleDefinition],
 ) -> Result<Vec<RoleAssignment>, SettingsError> {
     let read = |(at, has): (usize, &model::ApiAssignment)| {
-        let is_it = |known: &&RoleDefinition| {
-            let names = [&known.id, &known.name];
-            names
-                .iter()
-                .any(|name| name.eq_ignore_ascii_case(&has.role))
-        };
-        let found = definitions
-            .iter()
-            .find(is_it)
+        let by_id = |known: &&RoleDefinition| known.id.eq_ignore_ascii_case(&has.role);
+        let by_name = |known: &&RoleDefinition| known.name.eq_ignore_ascii_case(&has.role);
+        // An ID is never taken for what a role is called.
+        let found = built_in_by_id(&has.role)
+            .or_else(|| definitions.iter().find(by_id))
+            .or_else(|| definitions.iter().find(by_name))
             .or_else(|| find_built_in(&has.role));
-        let (role, scope) = (found.map(|role| role.id.clone()), has.scope.parse().ok());
-        let Some((role, scope)) = role.zip(scope) else {
+        let Some((role, scope)) = found.zip(has.scope.parse().ok()) else {
             let role = has.role.clone();
             return Err(SettingsError::NoRole { at, role });
         };
+        if !role.is_assignable(&scope) {
+            let accepted: Vec<_> = role
+                .assignable_scopes
+                .iter()
+                .map(Scope::to_string)
+                .collect();
+            return Err(SettingsError::NotAssignable {
+                at,
+                role: has.role.clone(),
+                scope: has.scope.clone(),
+                accepted: accepted.join(", "),
+            });
+        }
         Ok(RoleAssignment {
             id: has.id.clone(),
             scope,
             principal: has.principal.clone(),
             principal_type: "ServicePrincipal".to_owned(),
-            role,
+            role: role.id.clone(),
+            tenant: Some(has.tenant.clone()),
         })
     };
     api.assignments.iter().enumerate().map(read).collect()
@@ -299,15 +345,9 @@ fn make_key(state: &Path, path: &Path) -> io::Result<Vec<u8>> {
     let written = file
         .write_all(&bytes)
         .and_then(|()| file.sync_all())
-        // Never over another one: who starts at the same moment has the same key.
-        .and_then(|()| match fs::hard_link(&draft, path) {
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => fs::rename(&draft, path),
-            linked => linked,
-        });
-    let _ = fs::remove_file(&draft);
-    match written {
-        Ok(()) => Ok(bytes),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::read(path),
-        Err(error) => Err(error),
+        .and_then(|()| fs::rename(&draft, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&draft);
     }
+    written.map(|()| bytes)
 }

@@ -9,7 +9,6 @@ use postern_arm::error::ArmError;
 use postern_arm::estate::{Estate, Settings};
 use postern_arm::id::ResourceId;
 use postern_arm::platform::Platform;
-use postern_arm::principals::Secret;
 use postern_arm::rest::Api;
 use postern_arm::token::TokenKey;
 use rustls::pki_types::pem::PemObject;
@@ -398,30 +397,35 @@ fn secrets_and_roles_come_from_files() {
 }
 
 #[test]
-fn a_digest_stands_for_a_secret_on_the_host_that_made_it() {
-    let (key, other) = (TokenKey::new(&[1; 32]), TokenKey::new(&[2; 32]));
-    let app = "c0ffee00-0000-4000-8000-000000000001";
-    let digest = Secret::digest(&key.seal(), app, "s3cret");
-    let text = format!(
-        "location = \"koreacentral\"\n[[servicePrincipal]]\nname = \"ci\"\nappId = \"{app}\"\n\
-         secretDigest = \"{digest}\"\n"
-    );
-    let model = model(&text);
-    let config = api_config(&model, key, Settings::default()).unwrap();
-    assert!(config.principals[0].secret.is("s3cret"));
-    assert!(!config.principals[0].secret.is("s3cre"));
-    let error = api_config(&model, other, Settings::default()).unwrap_err();
-    let error = error.to_string();
-    assert!(
-        error.starts_with("servicePrincipal[0].secretDigest: of another state directory; accepted"),
-        "{error}"
-    );
-    let door = Door {
-        address: "127.0.0.1:8443".parse().unwrap(),
-        ca: "pem".into(),
+fn roles_of_a_file_are_told_apart_and_assigned_where_they_may_be() {
+    let role = "[[roleDefinition]]\nroleName = \"Mine\"\nactions = [\"*\"]\n";
+    let config = |more: &str| {
+        let text = CONFIG.replace("role = \"Owner\"", "role = \"Mine\"") + role + more;
+        let key = TokenKey::new(&[7; TokenKey::LENGTH]);
+        api_config(&model(&text), key, Settings::default())
     };
-    let found = login(&model, Some(&door), None);
-    assert_eq!(found, Err(LoginError::Unknown("ci".into())));
+    let error = |more: &str, expected: &str| {
+        let error = config(more).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    let reader = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
+    error(role, "roleDefinition[1]: the id");
+    error(
+        &role.replace("Mine", "reader"),
+        "roleDefinition[1]: the roleName",
+    );
+    let more = role.replace("Mine", "Other") + &format!("id = \"{reader}\"\n");
+    error(&more, "roleDefinition[1]: the id");
+    error(
+        "assignableScopes = [\"/subscriptions/elsewhere\"]\n",
+        "roleAssignment[0].scope",
+    );
+    // What is called like an ID is not what has it.
+    let more = role.replace("Mine", reader);
+    let text = CONFIG.replace("role = \"Owner\"", &format!("role = \"{reader}\"")) + &more;
+    let key = TokenKey::new(&[7; TokenKey::LENGTH]);
+    let config = api_config(&model(&text), key, Settings::default()).unwrap();
+    assert_eq!(config.assignments[0].role, reader);
 }
 
 #[test]

@@ -7,7 +7,6 @@ use crate::model::{ApiAssignment, ApiPrincipal, ApiSubscription, Model, RoleSour
 use postern_arm::id::Scope;
 use postern_arm::principals::{Principal, derive_guid};
 use postern_arm::roles::{Permission, RoleDefinition, find_built_in};
-use postern_arm::seal::is_digest;
 use std::path::PathBuf;
 
 const API_KEYS: &[&str] = &["listen", "names", "tenant", "subscription"];
@@ -19,7 +18,6 @@ const PRINCIPAL_KEYS: &[&str] = &[
     "objectId",
     "tenant",
     "secret",
-    "secretDigest",
     "secretFile",
 ];
 const DEFINITION_KEYS: &[&str] = &[
@@ -41,7 +39,6 @@ const A_TEXT: &str = "a text";
 const HOST_NAMES: &str = "a list of host names or addresses";
 const AN_ABSOLUTE_PATH: &str = "an absolute path such as \"/etc/postern/secret\"";
 const A_SECRET: &str = "a text that is not empty here, or `secretFile`";
-const A_DIGEST: &str = "a digest as `postern export --toml` tells it, or `secret`, or `secretFile`";
 const ACTIONS: &str = "a list of actions such as [\"Microsoft.Network/*/read\"]";
 const SCOPES: &str = "a list of scopes such as [\"/subscriptions/ID\"]";
 const A_SCOPE: &str = "a scope: \"/\", \"/subscriptions/ID\", a resource group or a resource";
@@ -146,42 +143,26 @@ fn principal(model: &mut Model, section: &Section<'_>, claims: &mut Claims<Strin
     });
 }
 
-/// Where a secret may be told.
-const SECRETS: [&str; 3] = ["secret", "secretDigest", "secretFile"];
-
 /// Reads a secret. It is in no error: errors are shown and logged.
 fn secret(section: &Section<'_>) -> Option<SecretSource> {
     let hidden = |problem| section.errors().add(section.key("secret"), None, problem);
-    let told: Vec<&'static str> = SECRETS.into_iter().filter(|key| section.has(key)).collect();
-    match told.as_slice() {
-        [] => {
+    match (section.has("secret"), section.has("secretFile")) {
+        (false, false) => {
             hidden(Problem::Missing(A_SECRET));
             None
         }
-        [_, other, ..] => {
-            hidden(Problem::BothForms(other));
+        (true, true) => {
+            hidden(Problem::BothForms("secretFile"));
             None
         }
-        ["secret"] => {
+        (true, false) => {
             let text = section.hidden("secret").filter(|text| !text.is_empty());
             if text.is_none() {
                 hidden(Problem::Malformed(A_SECRET));
             }
             text.map(|text| SecretSource::Text(text.to_owned()))
         }
-        ["secretDigest"] => {
-            let text = section
-                .hidden("secretDigest")
-                .filter(|text| is_digest(text));
-            if text.is_none() {
-                let key = section.key("secretDigest");
-                section
-                    .errors()
-                    .add(key, None, Problem::Malformed(A_DIGEST));
-            }
-            text.map(|text| SecretSource::Digest(text.to_owned()))
-        }
-        [_] => path(section, "secretFile").map(SecretSource::File),
+        (false, true) => path(section, "secretFile").map(SecretSource::File),
     }
 }
 
@@ -237,6 +218,7 @@ fn definition(model: &mut Model, section: &Section<'_>) {
         is_built_in: false,
         permissions: vec![permission],
         assignable_scopes,
+        tenant: None,
     };
     model.api.definitions.push((id, RoleSource::Inline(role)));
 }
@@ -252,12 +234,14 @@ fn assignment(model: &mut Model, section: &Section<'_>) {
     };
     let scope = scope.unwrap_or_else(|| Scope::Subscription(model.scope.subscription.clone()));
     let api = &model.api;
-    let found = api.principals.iter().find(|known| {
-        let names = [&known.name, &known.app_id, &known.object_id];
-        names
-            .iter()
-            .any(|name| name.eq_ignore_ascii_case(principal))
-    });
+    let by = |of: fn(&ApiPrincipal) -> &str| {
+        let mut all = api.principals.iter();
+        all.find(|known| of(known).eq_ignore_ascii_case(principal))
+    };
+    // An ID is never taken for what somebody is called.
+    let found = by(|known| &known.object_id)
+        .or_else(|| by(|known| &known.app_id))
+        .or_else(|| by(|known| &known.name));
     let Some(found) = found else {
         let names: Vec<_> = api
             .principals
@@ -272,7 +256,7 @@ fn assignment(model: &mut Model, section: &Section<'_>) {
         let kind = "servicePrincipal";
         return section.refuse("principal", Problem::UnknownReference { kind, known });
     };
-    let principal = found.object_id.clone();
+    let (principal, tenant) = (found.object_id.clone(), found.tenant.clone());
     // A role of a file is known when that is read.
     let in_files = api
         .definitions
@@ -298,6 +282,7 @@ fn assignment(model: &mut Model, section: &Section<'_>) {
     model.api.assignments.push(ApiAssignment {
         id,
         principal,
+        tenant,
         role: role.to_owned(),
         scope: text,
     });

@@ -57,8 +57,6 @@ pub enum SecretSource {
     Text(String),
     /// In a file: its first line.
     File(PathBuf),
-    /// Nowhere: what is known of it is a digest under the key of a state directory.
-    Digest(String),
 }
 
 impl fmt::Debug for SecretSource {
@@ -67,7 +65,6 @@ impl fmt::Debug for SecretSource {
         match self {
             Self::Text(_) => f.write_str("Text"),
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Digest(_) => f.write_str("Digest"),
         }
     }
 }
@@ -88,6 +85,8 @@ pub struct Assignment {
     pub id: String,
     /// The object ID of the principal.
     pub principal: String,
+    /// The tenant of the principal.
+    pub tenant: String,
     /// The name or ID of the role.
     pub role: String,
     /// Where, and everything below.

@@ -22,8 +22,8 @@ use crate::api::{ApiError, Door, Listener, SettingsError, api_config, token_key}
 use crate::catalog::Catalog;
 use crate::dns::{DnsError, Resolver};
 use crate::fabric::{Fabric, FabricError, Fronts};
-use crate::model::{ApiPrincipal, Model};
-use crate::store::{Commit, Saved, Store, StoreError, mark, seal_host};
+use crate::model::Model;
+use crate::store::{Commit, Saved, Store, StoreError};
 use live::Live;
 use postern_arm::error::ArmError;
 use postern_arm::estate::Stage;
@@ -76,6 +76,8 @@ pub enum ServerError {
 pub struct ConfigFile {
     /// Where it is, to be read again.
     pub path: PathBuf,
+    /// Its text.
+    pub text: String,
     /// What the text says.
     pub table: toml::Table,
     /// What that amounts to by itself.
@@ -92,8 +94,6 @@ struct Daemon {
     door: Option<Door>,
     /// What the API was told last.
     told: Mutex<ApiConfig>,
-    /// Who may log in, with their secrets as the file tells them: the estate has digests alone.
-    principals: Mutex<Vec<ApiPrincipal>>,
     /// Told when somebody asks for the end.
     down: Notify,
 }
@@ -107,18 +107,6 @@ impl Daemon {
     fn key(&self) -> TokenKey {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.key.clone()
-    }
-
-    /// Returns who may log in, with their secrets as the file tells them.
-    fn principals(&self) -> Vec<ApiPrincipal> {
-        let principals = self.principals.lock();
-        principals.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Makes others those who may log in.
-    fn know(&self, principals: Vec<ApiPrincipal>) {
-        let known = self.principals.lock();
-        *known.unwrap_or_else(PoisonError::into_inner) = principals;
     }
 
     /// Tells the API something else from now on.
@@ -157,8 +145,8 @@ pub fn serve(
     signals.owns(path);
     let reread = file.path.clone();
     let fronts = Fronts::new(state.join(crate::front::ca::DIRECTORY));
+    let (store, saved) = Store::open(state)?;
     let key = token_key(state)?;
-    let (store, saved) = Store::open(state, &key.seal())?;
     // Open before anything is made: it may be that it cannot be.
     let listener = Listener::open(&file.model.api, state)?;
     let start = move || start(store, saved, file, key, catalog, fronts, workers);
@@ -178,15 +166,12 @@ fn start(
     fronts: Fronts,
     workers: usize,
 ) -> Result<Daemon, ServerError> {
-    let seal = key.seal();
-    let mut raised = crate::estate::raise(&file.table);
-    seal_host(&seal, &mut raised.host);
-    let mark = mark(&seal, &file.table);
+    let raised = crate::estate::raise(&file.table);
     let catalog = Arc::new(catalog);
     let settings = crate::estate::settings(&raised.host, &catalog, postern_arm::date::now());
     let config = api_config(&file.model, key, settings)?;
     let mut stage = Stage::new(&saved.estate, &config.settings);
-    let staged = if saved.file.as_ref() == Some(&mark) {
+    let staged = if saved.file.as_deref() == Some(&file.text) {
         stage.set_host(raised.host);
         Ok(())
     } else {
@@ -203,8 +188,8 @@ fn start(
         old: &saved.estate,
         new: &estate,
         keys: fabric.keys(),
-        file: Some(&mark)
-            .filter(|mark| saved.file.as_ref() != Some(mark))
+        file: Some(&file.text)
+            .filter(|text| saved.file.as_ref() != Some(text))
             .map(String::as_str),
     });
     if let Err(error) = written {
@@ -217,7 +202,6 @@ fn start(
         live,
         api: Arc::new(Api::new(platform, estate, config.clone())),
         told: Mutex::new(config),
-        principals: Mutex::new(file.model.api.principals),
         door: None,
         down: Notify::new(),
     })

@@ -6,6 +6,8 @@ mod host;
 mod hostile;
 mod login;
 mod rights;
+mod roles;
+mod seen;
 mod writers;
 
 use super::*;
@@ -158,6 +160,7 @@ fn config() -> ApiConfig {
             principal: who.object_id.clone(),
             principal_type: "ServicePrincipal".into(),
             role: find_built_in(role).unwrap().id.clone(),
+            tenant: None,
         });
     }
     config

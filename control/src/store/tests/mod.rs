@@ -2,7 +2,6 @@ mod crash;
 mod disk;
 mod files;
 mod keys;
-mod older;
 
 use super::*;
 use postern_arm::document::{Document, Group, Origin};
@@ -38,7 +37,7 @@ impl Scratch {
     /// our files too, and with them the lock of a store that was closed.
     fn try_open(&self, schema: Schema) -> Result<(Store, Saved), StoreError> {
         loop {
-            match Store::open_as(&self.0, &Seal::default(), schema) {
+            match Store::open_as(&self.0, schema) {
                 Err(StoreError::InUse(_)) => std::thread::yield_now(),
                 other => return other,
             }
@@ -124,12 +123,12 @@ fn all_of_an_estate_comes_back() {
         .push((nic, object(json!({ "namespace": "vm0" }))));
     parts.host = object(json!({ "settings": { "closeMode": "rst" }, "a": null }));
     let estate = Estate::from_parts(parts);
-    let mark = "what a file says";
+    let text = "# a file\n";
     let change = Commit {
         old: &Estate::default(),
         new: &estate,
         keys: &Keys::default(),
-        file: Some(mark),
+        file: Some(text),
     };
     store.commit(&change).unwrap();
     drop(store);
@@ -137,7 +136,7 @@ fn all_of_an_estate_comes_back() {
     let expected = Saved {
         estate: estate.clone(),
         keys: Keys::default(),
-        file: Some(mark.to_owned()),
+        file: Some(text.to_owned()),
     };
     assert_eq!(saved, expected);
     // All of it goes again, but for the file that was applied.
@@ -148,7 +147,7 @@ fn all_of_an_estate_comes_back() {
     commit(&store, &estate, &none).unwrap();
     drop(store);
     let saved = scratch.open().1;
-    assert_eq!((saved.estate, saved.file.as_deref()), (none, Some(mark)));
+    assert_eq!((saved.estate, saved.file.as_deref()), (none, Some(text)));
 }
 
 #[test]
