@@ -18,6 +18,7 @@ pub mod platform;
 pub mod principals;
 pub mod rest;
 pub mod roles;
+pub mod seal;
 pub mod template;
 pub mod token;
 pub mod types;

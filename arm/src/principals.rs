@@ -1,6 +1,7 @@
 //! Who may log in: service principals and their secrets.
 
-use ring::{digest, hmac, rand};
+use crate::seal::{NoDigest, Seal};
+use ring::{digest, rand};
 use std::fmt;
 
 /// A service principal.
@@ -43,8 +44,9 @@ pub fn derive_guid(text: &str) -> String {
 /// What a secret is known by. The secret itself is not kept.
 #[derive(Clone)]
 pub struct Secret {
-    key: hmac::Key,
-    tag: hmac::Tag,
+    seal: Seal,
+    purpose: String,
+    tag: Vec<u8>,
 }
 
 impl fmt::Debug for Secret {
@@ -58,16 +60,40 @@ impl Secret {
     #[must_use]
     pub fn new(secret: &str) -> Self {
         // A key of its own, so that neither time nor memory tells anything of the text.
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &random::<32>());
-        let tag = hmac::sign(&key, secret.as_bytes());
-        Self { key, tag }
+        let seal = Seal::new(&random::<32>());
+        let purpose = purpose("");
+        let tag = seal.tag(&seal.digest(&purpose, secret)).unwrap_or_default();
+        Self { seal, purpose, tag }
+    }
+
+    /// Returns the digest by which the secret of an application is kept.
+    #[must_use]
+    pub fn digest(seal: &Seal, app_id: &str, secret: &str) -> String {
+        seal.digest(&purpose(app_id), secret)
+    }
+
+    /// Returns what the secret of such a digest is known by.
+    ///
+    /// # Errors
+    ///
+    /// It is no digest, or one of another host.
+    pub fn of_digest(seal: &Seal, app_id: &str, digest: &str) -> Result<Self, NoDigest> {
+        Ok(Self {
+            seal: seal.clone(),
+            purpose: purpose(app_id),
+            tag: seal.tag(digest)?,
+        })
     }
 
     /// Returns whether `given` is the secret, in a time that does not tell how much of it is right.
     #[must_use]
     pub fn is(&self, given: &str) -> bool {
-        hmac::verify(&self.key, given.as_bytes(), self.tag.as_ref()).is_ok()
+        self.seal.is(&self.purpose, given, &self.tag)
     }
+}
+
+fn purpose(app_id: &str) -> String {
+    format!("client secret of {}", app_id.to_ascii_lowercase())
 }
 
 /// Returns bytes that nobody can guess.
@@ -104,6 +130,18 @@ mod tests {
             assert!(!secret.is(other), "{other}");
         }
         assert_eq!(format!("{secret:?}"), "Secret");
+    }
+
+    #[test]
+    fn a_secret_is_known_by_its_digest_on_the_host_that_made_it() {
+        let (seal, other) = (Seal::new(b"here"), Seal::new(b"there"));
+        let digest = Secret::digest(&seal, "App", "s3cret");
+        let secret = Secret::of_digest(&seal, "aPP", &digest).unwrap();
+        assert!(secret.is("s3cret") && !secret.is("s3cre"));
+        let of_another = Secret::of_digest(&seal, "b", &digest).unwrap();
+        assert!(!of_another.is("s3cret"), "it is of one application");
+        let foreign = Secret::of_digest(&other, "App", &digest);
+        assert_eq!(foreign.err(), Some(NoDigest::Foreign));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod crypto;
 
 use crate::error::ArmError;
 use crate::principals::Principal;
+use crate::seal::Seal;
 use base64::Engine;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
@@ -95,6 +96,13 @@ impl TokenKey {
     pub fn derive(&self, name: &str) -> String {
         let tag = hmac::sign(&self.derive, format!("derived: {name}").as_bytes());
         base64::engine::general_purpose::STANDARD.encode(tag)
+    }
+
+    /// Returns the key of digests that goes with this one, and tells nothing of it.
+    #[must_use]
+    pub fn seal(&self) -> Seal {
+        let tag = hmac::sign(&self.derive, b"the key of digests");
+        Seal::new(tag.as_ref())
     }
 
     /// Returns a token for a principal.

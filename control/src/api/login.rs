@@ -68,6 +68,12 @@ pub enum LoginError {
     /// The secret cannot be read.
     #[error("the secret of {0} cannot be read; accepted: a file with it that the daemon can read")]
     NoSecret(String),
+    /// Only the digest of the secret is known.
+    #[error(
+        "the secret of {0} is known by its digest alone; accepted: another --principal, or `secret` or \
+         `secretFile` in the configuration in the place of `secretDigest`"
+    )]
+    Unknown(String),
 }
 
 /// Returns the login of a principal, or of the first one.
@@ -87,6 +93,7 @@ pub fn login(
         SecretSource::File(path) => std::fs::read_to_string(path)
             .ok()
             .and_then(|text| text.lines().next().map(|line| line.trim_end().to_owned())),
+        SecretSource::Digest(_) => return Err(LoginError::Unknown(found.name.clone())),
     };
     let secret = secret.ok_or_else(|| LoginError::NoSecret(found.name.clone()))?;
     Ok(LoginView {

@@ -42,6 +42,14 @@ pub enum SettingsError {
         /// The file.
         path: PathBuf,
     },
+    /// A digest is of another state directory.
+    #[error(
+        "servicePrincipal[{at}].secretDigest: of another state directory; accepted: one that this host told, or `secret`, or `secretFile`"
+    )]
+    ForeignDigest {
+        /// Which principal.
+        at: usize,
+    },
     /// A file of a role holds none.
     #[error("{key}: {}: {problem}; accepted: a role definition as `az role definition create` takes it", path.display())]
     Role {
@@ -113,7 +121,7 @@ pub fn api_config(
     Ok(ApiConfig {
         tenants: tenants(model),
         subscriptions: subscriptions(model),
-        principals: principals(api)?,
+        principals: principals(api, &key)?,
         assignments: assignments(api, &definitions)?,
         definitions,
         hosts: hosts(api),
@@ -183,10 +191,13 @@ pub(super) fn subscriptions(model: &Model) -> Vec<Subscription> {
     subscriptions
 }
 
-fn principals(api: &model::Api) -> Result<Vec<Principal>, SettingsError> {
+fn principals(api: &model::Api, key: &TokenKey) -> Result<Vec<Principal>, SettingsError> {
+    let seal = key.seal();
     let read = |(at, known): (usize, &model::ApiPrincipal)| {
         let secret = match &known.secret {
             SecretSource::Text(text) => Secret::new(text),
+            SecretSource::Digest(digest) => Secret::of_digest(&seal, &known.app_id, digest)
+                .map_err(|_| SettingsError::ForeignDigest { at })?,
             SecretSource::File(path) => {
                 let key = format!("servicePrincipal[{at}].secretFile");
                 let text = read_file(&key, path)?;
@@ -345,9 +356,15 @@ fn make_key(state: &Path, path: &Path) -> io::Result<Vec<u8>> {
     let written = file
         .write_all(&bytes)
         .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&draft, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&draft);
+        // Never over another one: who starts at the same moment has the same key.
+        .and_then(|()| match fs::hard_link(&draft, path) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => fs::rename(&draft, path),
+            linked => linked,
+        });
+    let _ = fs::remove_file(&draft);
+    match written {
+        Ok(()) => Ok(bytes),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::read(path),
+        Err(error) => Err(error),
     }
-    written.map(|()| bytes)
 }

@@ -9,6 +9,7 @@ use postern_arm::error::ArmError;
 use postern_arm::estate::{Estate, Settings};
 use postern_arm::id::ResourceId;
 use postern_arm::platform::Platform;
+use postern_arm::principals::Secret;
 use postern_arm::rest::Api;
 use postern_arm::token::TokenKey;
 use rustls::pki_types::pem::PemObject;
@@ -394,6 +395,33 @@ fn secrets_and_roles_come_from_files() {
     assert!(config.principals[0].secret.is("from a file"));
     assert_eq!(config.assignments[0].role, config.definitions[0].id);
     assert_eq!(config.hosts, ["localhost", "127.0.0.1", "postern.example"]);
+}
+
+#[test]
+fn a_digest_stands_for_a_secret_on_the_host_that_made_it() {
+    let (key, other) = (TokenKey::new(&[1; 32]), TokenKey::new(&[2; 32]));
+    let app = "c0ffee00-0000-4000-8000-000000000001";
+    let digest = Secret::digest(&key.seal(), app, "s3cret");
+    let text = format!(
+        "location = \"koreacentral\"\n[[servicePrincipal]]\nname = \"ci\"\nappId = \"{app}\"\n\
+         secretDigest = \"{digest}\"\n"
+    );
+    let model = model(&text);
+    let config = api_config(&model, key, Settings::default()).unwrap();
+    assert!(config.principals[0].secret.is("s3cret"));
+    assert!(!config.principals[0].secret.is("s3cre"));
+    let error = api_config(&model, other, Settings::default()).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.starts_with("servicePrincipal[0].secretDigest: of another state directory; accepted"),
+        "{error}"
+    );
+    let door = Door {
+        address: "127.0.0.1:8443".parse().unwrap(),
+        ca: "pem".into(),
+    };
+    let found = login(&model, Some(&door), None);
+    assert_eq!(found, Err(LoginError::Unknown("ci".into())));
 }
 
 #[test]

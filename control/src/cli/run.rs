@@ -53,12 +53,7 @@ fn read(path: &Path, catalog: &Catalog) -> Result<ConfigFile, CliError> {
     let model = config::check(path, &table, catalog).map_err(refused)?;
     // The daemon may read it again from elsewhere.
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    Ok(ConfigFile {
-        path,
-        text,
-        table,
-        model,
-    })
+    Ok(ConfigFile { path, table, model })
 }
 
 /// Returns the state directory: as told, or from the environment, or the default one.

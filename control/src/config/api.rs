@@ -7,6 +7,7 @@ use crate::model::{ApiAssignment, ApiPrincipal, ApiSubscription, Model, RoleSour
 use postern_arm::id::Scope;
 use postern_arm::principals::{Principal, derive_guid};
 use postern_arm::roles::{Permission, RoleDefinition, find_built_in};
+use postern_arm::seal::is_digest;
 use std::path::PathBuf;
 
 const API_KEYS: &[&str] = &["listen", "names", "tenant", "subscription"];
@@ -18,6 +19,7 @@ const PRINCIPAL_KEYS: &[&str] = &[
     "objectId",
     "tenant",
     "secret",
+    "secretDigest",
     "secretFile",
 ];
 const DEFINITION_KEYS: &[&str] = &[
@@ -39,6 +41,7 @@ const A_TEXT: &str = "a text";
 const HOST_NAMES: &str = "a list of host names or addresses";
 const AN_ABSOLUTE_PATH: &str = "an absolute path such as \"/etc/postern/secret\"";
 const A_SECRET: &str = "a text that is not empty here, or `secretFile`";
+const A_DIGEST: &str = "a digest as `postern export --toml` tells it, or `secret`, or `secretFile`";
 const ACTIONS: &str = "a list of actions such as [\"Microsoft.Network/*/read\"]";
 const SCOPES: &str = "a list of scopes such as [\"/subscriptions/ID\"]";
 const A_SCOPE: &str = "a scope: \"/\", \"/subscriptions/ID\", a resource group or a resource";
@@ -143,26 +146,42 @@ fn principal(model: &mut Model, section: &Section<'_>, claims: &mut Claims<Strin
     });
 }
 
+/// Where a secret may be told.
+const SECRETS: [&str; 3] = ["secret", "secretDigest", "secretFile"];
+
 /// Reads a secret. It is in no error: errors are shown and logged.
 fn secret(section: &Section<'_>) -> Option<SecretSource> {
     let hidden = |problem| section.errors().add(section.key("secret"), None, problem);
-    match (section.has("secret"), section.has("secretFile")) {
-        (false, false) => {
+    let told: Vec<&'static str> = SECRETS.into_iter().filter(|key| section.has(key)).collect();
+    match told.as_slice() {
+        [] => {
             hidden(Problem::Missing(A_SECRET));
             None
         }
-        (true, true) => {
-            hidden(Problem::BothForms("secretFile"));
+        [_, other, ..] => {
+            hidden(Problem::BothForms(other));
             None
         }
-        (true, false) => {
+        ["secret"] => {
             let text = section.hidden("secret").filter(|text| !text.is_empty());
             if text.is_none() {
                 hidden(Problem::Malformed(A_SECRET));
             }
             text.map(|text| SecretSource::Text(text.to_owned()))
         }
-        (false, true) => path(section, "secretFile").map(SecretSource::File),
+        ["secretDigest"] => {
+            let text = section
+                .hidden("secretDigest")
+                .filter(|text| is_digest(text));
+            if text.is_none() {
+                let key = section.key("secretDigest");
+                section
+                    .errors()
+                    .add(key, None, Problem::Malformed(A_DIGEST));
+            }
+            text.map(|text| SecretSource::Digest(text.to_owned()))
+        }
+        [_] => path(section, "secretFile").map(SecretSource::File),
     }
 }
 

@@ -57,6 +57,8 @@ pub enum SecretSource {
     Text(String),
     /// In a file: its first line.
     File(PathBuf),
+    /// Nowhere: what is known of it is a digest under the key of a state directory.
+    Digest(String),
 }
 
 impl fmt::Debug for SecretSource {
@@ -65,6 +67,7 @@ impl fmt::Debug for SecretSource {
         match self {
             Self::Text(_) => f.write_str("Text"),
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Digest(_) => f.write_str("Digest"),
         }
     }
 }

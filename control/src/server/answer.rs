@@ -112,7 +112,8 @@ fn routes(fabric: &Fabric, nic: &str) -> Result<Value, Fault> {
 
 /// Returns a login for a client on this host.
 fn login(daemon: &Daemon, principal: Option<&str>) -> Result<Value, Fault> {
-    let model = daemon.with(|fabric| fabric.model().clone());
+    let mut model = daemon.with(|fabric| fabric.model().clone());
+    model.api.principals = daemon.principals();
     let login = crate::api::login(&model, daemon.door.as_ref(), principal)
         .map_err(|error| Fault::new(FaultCode::Refused, error.to_string()))?;
     encode(&login)

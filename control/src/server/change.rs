@@ -9,7 +9,7 @@ use super::protocol::{Fault, FaultCode};
 use crate::api::api_config;
 use crate::fabric::view::{ChangeView, PreviewView, ResourceChangeView};
 use crate::fabric::{Applied, FabricError};
-use crate::{config, estate};
+use crate::{config, estate, store};
 use postern_arm::date::now;
 use postern_arm::error::ArmError;
 use postern_arm::estate::{ResourceChange, Stage};
@@ -30,9 +30,11 @@ pub(super) fn apply(
     let table = config::parse_text(path, text).map_err(refused)?;
     let catalog = daemon.live.catalog();
     let model = config::check(path, &table, &catalog).map_err(refused)?;
-    let raised = estate::raise(&table);
-    let settings = estate::settings(&raised.host, &catalog, now());
     let key = daemon.key();
+    let mut raised = estate::raise(&table);
+    store::seal_host(&key.seal(), &mut raised.host);
+    let mark = store::mark(&key.seal(), &table);
+    let settings = estate::settings(&raised.host, &catalog, now());
     let told = api_config(&model, key, settings)
         .map_err(|error| Fault::new(FaultCode::Refused, crate::chain(&error)).in_file(name))?;
     let act = |stage: &mut Stage| declare(stage, raised);
@@ -40,9 +42,10 @@ pub(super) fn apply(
         return preview(daemon, act).map_err(|fault| fault.in_file(name));
     }
     let before = daemon.with(|fabric| fabric.model().api.clone());
-    let changed = change(daemon, Some(text.to_owned()), act);
+    let changed = change(daemon, Some(mark), act);
     let answer = changed.map_err(|fault| fault.in_file(name))?;
     daemon.tell(|now| *now = told);
+    daemon.know(model.api.principals);
     if (before.listen, &before.names) != (model.api.listen, &model.api.names) {
         warn!("api.listen and api.names count from the next start on");
     }

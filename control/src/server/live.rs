@@ -33,7 +33,7 @@ pub(super) struct Live {
 /// thread, one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Ticket {
-    /// The text of the file that is applied.
+    /// What the file is known by that is applied.
     pub(super) file: Option<String>,
     /// The epoch in force, and what was done.
     pub(super) applied: Option<(u32, Applied)>,

@@ -22,8 +22,8 @@ use crate::api::{ApiError, Door, Listener, SettingsError, api_config, token_key}
 use crate::catalog::Catalog;
 use crate::dns::{DnsError, Resolver};
 use crate::fabric::{Fabric, FabricError, Fronts};
-use crate::model::Model;
-use crate::store::{Commit, Saved, Store, StoreError};
+use crate::model::{ApiPrincipal, Model};
+use crate::store::{Commit, Saved, Store, StoreError, mark, seal_host};
 use live::Live;
 use postern_arm::error::ArmError;
 use postern_arm::estate::Stage;
@@ -76,8 +76,6 @@ pub enum ServerError {
 pub struct ConfigFile {
     /// Where it is, to be read again.
     pub path: PathBuf,
-    /// Its text.
-    pub text: String,
     /// What the text says.
     pub table: toml::Table,
     /// What that amounts to by itself.
@@ -94,6 +92,8 @@ struct Daemon {
     door: Option<Door>,
     /// What the API was told last.
     told: Mutex<ApiConfig>,
+    /// Who may log in, with their secrets as the file tells them: the estate has digests alone.
+    principals: Mutex<Vec<ApiPrincipal>>,
     /// Told when somebody asks for the end.
     down: Notify,
 }
@@ -107,6 +107,18 @@ impl Daemon {
     fn key(&self) -> TokenKey {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.key.clone()
+    }
+
+    /// Returns who may log in, with their secrets as the file tells them.
+    fn principals(&self) -> Vec<ApiPrincipal> {
+        let principals = self.principals.lock();
+        principals.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes others those who may log in.
+    fn know(&self, principals: Vec<ApiPrincipal>) {
+        let known = self.principals.lock();
+        *known.unwrap_or_else(PoisonError::into_inner) = principals;
     }
 
     /// Tells the API something else from now on.
@@ -145,8 +157,8 @@ pub fn serve(
     signals.owns(path);
     let reread = file.path.clone();
     let fronts = Fronts::new(state.join(crate::front::ca::DIRECTORY));
-    let (store, saved) = Store::open(state)?;
     let key = token_key(state)?;
+    let (store, saved) = Store::open(state, &key.seal())?;
     // Open before anything is made: it may be that it cannot be.
     let listener = Listener::open(&file.model.api, state)?;
     let start = move || start(store, saved, file, key, catalog, fronts, workers);
@@ -166,12 +178,15 @@ fn start(
     fronts: Fronts,
     workers: usize,
 ) -> Result<Daemon, ServerError> {
-    let raised = crate::estate::raise(&file.table);
+    let seal = key.seal();
+    let mut raised = crate::estate::raise(&file.table);
+    seal_host(&seal, &mut raised.host);
+    let mark = mark(&seal, &file.table);
     let catalog = Arc::new(catalog);
     let settings = crate::estate::settings(&raised.host, &catalog, postern_arm::date::now());
     let config = api_config(&file.model, key, settings)?;
     let mut stage = Stage::new(&saved.estate, &config.settings);
-    let staged = if saved.file.as_deref() == Some(&file.text) {
+    let staged = if saved.file.as_ref() == Some(&mark) {
         stage.set_host(raised.host);
         Ok(())
     } else {
@@ -188,8 +203,8 @@ fn start(
         old: &saved.estate,
         new: &estate,
         keys: fabric.keys(),
-        file: Some(&file.text)
-            .filter(|text| saved.file.as_ref() != Some(text))
+        file: Some(&mark)
+            .filter(|mark| saved.file.as_ref() != Some(mark))
             .map(String::as_str),
     });
     if let Err(error) = written {
@@ -202,6 +217,7 @@ fn start(
         live,
         api: Arc::new(Api::new(platform, estate, config.clone())),
         told: Mutex::new(config),
+        principals: Mutex::new(file.model.api.principals),
         door: None,
         down: Notify::new(),
     })

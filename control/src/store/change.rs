@@ -2,7 +2,7 @@
 
 use super::error::StoreError;
 use super::schema::{
-    BINDINGS, DOCUMENTS, FILE, GRANTS, GROUPS, HOST, ISSUED, META, NETWORKS, SEQUENCE, VERSION,
+    BINDINGS, DOCUMENTS, GRANTS, GROUPS, HOST, ISSUED, MARK, META, NETWORKS, SEQUENCE, VERSION,
     number,
 };
 use crate::keys::Keys;
@@ -23,7 +23,7 @@ pub struct Commit<'a> {
     pub new: &'a Estate,
     /// The keys that are in force with it.
     pub keys: &'a Keys,
-    /// The text of the configuration file, if one was applied.
+    /// What the configuration file is known by, if one was applied: [`super::mark`].
     pub file: Option<&'a str>,
 }
 
@@ -68,8 +68,8 @@ impl Rows {
         if old.version() != new.version() {
             rows.meta.push((VERSION, new.version().to_string().into()));
         }
-        if let Some(text) = commit.file {
-            rows.meta.push((FILE, text.into()));
+        if let Some(mark) = commit.file {
+            rows.meta.push((MARK, mark.into()));
         }
         for (name, network) in rows::network_changes(keys, commit.keys) {
             let row = network.map(|row| encode("virtual network", &name, &row));

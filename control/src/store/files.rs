@@ -1,10 +1,10 @@
-//! The state directory: its lock, and how a new store comes into it.
+//! The state directory: its lock, and how a new store comes into it, in the place of an old one too.
 
 use super::error::StoreError;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 /// Makes the directory if it is not there, and locks it for this process until the file is dropped.
 ///
@@ -59,6 +59,57 @@ pub(super) fn publish(fresh: &Path, path: &Path, dir: &Path) -> Result<(), Store
     // Until the directory is on the disk too, a crash may take the name away.
     let synced = File::open(dir).and_then(|dir| dir.sync_all());
     synced.map_err(failed(dir, "write to the disk"))
+}
+
+/// Puts a file into the place of another one, which is overwritten: what was in it is not to be found on
+/// the disk any more, as far as a file system says where it writes.
+///
+/// # Errors
+///
+/// As the system; the old file is there until the new one is.
+pub(super) fn replace(fresh: &Path, path: &Path, dir: &Path) -> Result<(), StoreError> {
+    let old = old_name(path);
+    // A name of its own, so that it is still overwritten after a crash; not every file system has those.
+    let is_named = fs::hard_link(path, &old).is_ok();
+    let opened = OpenOptions::new().write(true).open(path);
+    let mut left = opened.map_err(failed(path, "open"))?;
+    publish(fresh, path, dir)?;
+    overwrite(&mut left).map_err(failed(path, "overwrite the old form of"))?;
+    match is_named {
+        true => fs::remove_file(&old).map_err(failed(&old, "remove")),
+        false => Ok(()),
+    }
+}
+
+/// Overwrites and removes what [`replace`] left if it was interrupted.
+///
+/// # Errors
+///
+/// As the system.
+pub(super) fn erase_left(path: &Path) -> Result<(), StoreError> {
+    let old = old_name(path);
+    let Ok(left) = fs::symlink_metadata(&old) else {
+        return Ok(());
+    };
+    // It may be another name of the store itself: it was not replaced then.
+    let is_replaced =
+        fs::metadata(path).is_ok_and(|now| (now.dev(), now.ino()) != (left.dev(), left.ino()));
+    if is_replaced && left.is_file() {
+        let opened = OpenOptions::new().write(true).open(&old);
+        let done = opened.and_then(|mut old| overwrite(&mut old));
+        done.map_err(failed(&old, "overwrite"))?;
+    }
+    fs::remove_file(&old).map_err(failed(&old, "remove"))
+}
+
+fn overwrite(file: &mut File) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    io::copy(&mut io::repeat(0).take(length), file)?;
+    file.sync_all()
+}
+
+fn old_name(path: &Path) -> PathBuf {
+    path.with_extension("redb.old")
 }
 
 /// Puts a file that is not needed any more out of the way, if it is there.

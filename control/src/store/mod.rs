@@ -7,21 +7,30 @@
 //!
 //! The database is redb's, in one file; this process has it alone. A file that is damaged, foreign or
 //! of a later version is refused and left as it is.
+//!
+//! No secret is kept, nor the text of the configuration file, which has some: digests under a key of
+//! the state directory stand for them. A file of an earlier version, which kept them, is written anew
+//! without them when it is opened, and the old one is overwritten.
 
 mod change;
 mod error;
 mod files;
 mod read;
 mod schema;
+mod secrets;
 #[cfg(test)]
 mod tests;
 
 pub use change::Commit;
 pub use error::{Problem, StoreError};
 pub use read::Saved;
+pub use secrets::{mark, seal_host};
 
 use crate::keys::{Keys, file, rows};
 use change::Rows;
+use postern_arm::estate::Estate;
+use postern_arm::seal::Seal;
+use read::Contents;
 use redb::{Builder, Database, DatabaseError, WriteTransaction};
 use schema::Schema;
 use std::collections::BTreeMap;
@@ -71,32 +80,42 @@ impl fmt::Debug for Store {
 
 impl Store {
     /// Opens the store of a state directory, both made if they are not there, and reads all of it. A
-    /// new one takes over the keys that an earlier version kept in a file of their own.
+    /// new one takes over the keys that an earlier version kept in a file of their own. `seal` is the
+    /// key of the digests in it.
     ///
     /// # Errors
     ///
     /// The directory cannot be used, is another process's, or the store in it is not as it must be; it
     /// is then left as it is.
-    pub fn open(dir: &Path) -> Result<(Self, Saved), StoreError> {
-        Self::open_as(dir, Schema::CURRENT)
+    pub fn open(dir: &Path, seal: &Seal) -> Result<(Self, Saved), StoreError> {
+        Self::open_as(dir, seal, Schema::CURRENT)
     }
 
-    fn open_as(dir: &Path, schema: Schema) -> Result<(Self, Saved), StoreError> {
+    fn open_as(dir: &Path, seal: &Seal, schema: Schema) -> Result<(Self, Saved), StoreError> {
         let lock = files::lock(dir)?;
         let path = dir.join(FILE);
+        files::erase_left(&path)?;
         if !path.exists() {
             create(dir, &path, schema)?;
         }
-        let place = path.clone();
-        let open = Box::new(move || builder().open(&place));
-        let (store, saved) = Self::with(path, open, schema)?;
+        let open = || {
+            let place = path.clone();
+            let open = Box::new(move || builder().open(&place));
+            Self::with(path.clone(), open, schema)
+        };
+        let (mut store, mut contents) = open()?;
+        if !contents.is_clean() {
+            drop(store);
+            clean(dir, &path, schema, seal, contents)?;
+            (store, contents) = open()?;
+        }
         // Taken over by now: it must not be taken for new if ever the store is.
         files::retire(&dir.join(file::FILE))?;
         let _lock = Some(lock);
-        Ok((Self { _lock, ..store }, saved))
+        Ok((Self { _lock, ..store }, contents.saved))
     }
 
-    fn with(path: PathBuf, open: Open, schema: Schema) -> Result<(Self, Saved), StoreError> {
+    fn with(path: PathBuf, open: Open, schema: Schema) -> Result<(Self, Contents), StoreError> {
         let damaged = |problem| StoreError::Damaged {
             path: path.clone(),
             problem,
@@ -109,12 +128,12 @@ impl Store {
             let (path, known) = (path.clone(), schema.version());
             return Err(StoreError::Newer { path, found, known });
         }
-        let (saved, sequence) = read::read(&database).map_err(damaged)?;
+        let contents = read::read(&database).map_err(damaged)?;
         let inner = Mutex::new(Inner {
             database: Some(database),
-            sequence,
-            keys: saved.keys.clone(),
-            issued: rows::issued(&saved.keys),
+            sequence: contents.sequence,
+            keys: contents.saved.keys.clone(),
+            issued: rows::issued(&contents.saved.keys),
         });
         let _lock = None;
         let store = Self {
@@ -123,7 +142,7 @@ impl Store {
             inner,
             _lock,
         };
-        Ok((store, saved))
+        Ok((store, contents))
     }
 
     /// Makes sure that no number that these keys have issued is issued again, whatever happens. It is
@@ -217,24 +236,61 @@ fn builder() -> Builder {
     builder
 }
 
-/// Makes a new store beside its place and moves it there when it is complete, so that a crash leaves
-/// no half of one.
+/// Makes a new store, with the keys that an earlier version left.
 fn create(dir: &Path, path: &Path, schema: Schema) -> Result<(), StoreError> {
     let old = file::read(&dir.join(file::FILE))?;
+    let fresh = make(
+        path,
+        schema,
+        &Estate::default(),
+        &old.unwrap_or_default(),
+        None,
+    )?;
+    files::publish(&fresh, path, dir)
+}
+
+/// Writes a store that has secrets in it anew without them, and overwrites the old one: what was
+/// replaced in it may still be in pages that are not in use.
+fn clean(
+    dir: &Path,
+    path: &Path,
+    schema: Schema,
+    seal: &Seal,
+    contents: Contents,
+) -> Result<(), StoreError> {
+    let Saved { estate, keys, file } = contents.saved;
+    let mut parts = estate.to_parts();
+    seal_host(seal, &mut parts.host);
+    let table = contents.text.as_deref().map(str::parse::<toml::Table>);
+    // One that cannot be read any more is known by nothing.
+    let table = table.and_then(Result::ok);
+    let mark = table.map(|table| mark(seal, &table)).or(file);
+    let estate = Estate::from_parts(parts);
+    let fresh = make(path, schema, &estate, &keys, mark.as_deref())?;
+    files::replace(&fresh, path, dir)
+}
+
+/// Makes a store beside its place, to be moved there when it is complete, so that a crash leaves no
+/// half of one. Returns where it is.
+fn make(
+    path: &Path,
+    schema: Schema,
+    estate: &Estate,
+    keys: &Keys,
+    file: Option<&str>,
+) -> Result<PathBuf, StoreError> {
     let fresh = path.with_extension("redb.new");
     files::make(&fresh)?;
     let place = fresh.clone();
     let open = Box::new(move || builder().create(&place));
-    let (store, saved) = Store::with(fresh.clone(), open, schema)?;
-    let keys = old.unwrap_or_default();
+    let (store, contents) = Store::with(fresh.clone(), open, schema)?;
     store.commit(&Commit {
-        old: &saved.estate,
-        new: &saved.estate,
-        keys: &keys,
-        file: None,
+        old: &contents.saved.estate,
+        new: estate,
+        keys,
+        file,
     })?;
-    drop(store);
-    files::publish(&fresh, path, dir)
+    Ok(fresh)
 }
 
 fn attempt(

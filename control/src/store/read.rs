@@ -2,7 +2,8 @@
 
 use super::error::Problem;
 use super::schema::{
-    BINDINGS, DOCUMENTS, FILE, GRANTS, GROUPS, HOST, ISSUED, META, NETWORKS, SEQUENCE, VERSION,
+    BINDINGS, CLEAN, DOCUMENTS, GRANTS, GROUPS, HOST, ISSUED, MARK, META, NETWORKS, SEQUENCE, TEXT,
+    VERSION,
 };
 use crate::keys::Keys;
 use crate::keys::rows::{self, VNETS};
@@ -19,12 +20,33 @@ pub struct Saved {
     pub estate: Estate,
     /// The keys of its networks and subnets.
     pub keys: Keys,
-    /// The text of the configuration file that was applied last; nothing if there was none.
+    /// What the configuration file is known by that was applied last; nothing if there was none.
     pub file: Option<String>,
 }
 
-/// Returns what is kept, and how many changes were written.
-pub(super) fn read(database: &Database) -> Result<(Saved, u64), Problem> {
+/// All that is in a file.
+#[derive(Debug)]
+pub(super) struct Contents {
+    /// What is kept.
+    pub(super) saved: Saved,
+    /// How many changes were written.
+    pub(super) sequence: u64,
+    /// The text of the configuration file, which earlier versions kept.
+    pub(super) text: Option<String>,
+    /// Whether only versions wrote to it that keep no secrets, as far as the file itself says.
+    is_marked: bool,
+}
+
+impl Contents {
+    /// Returns whether no secret was ever written to the file.
+    pub(super) fn is_clean(&self) -> bool {
+        // An earlier version that came back to the file would have written its text.
+        self.is_marked && self.text.is_none()
+    }
+}
+
+/// Returns what is kept.
+pub(super) fn read(database: &Database) -> Result<Contents, Problem> {
     let transaction = database.begin_read()?;
     let documents: BTreeMap<_, Document> = table(&transaction, "documents", DOCUMENTS)?;
     if let Some((key, _)) = documents.iter().find(|(key, it)| it.id.key() != **key) {
@@ -50,13 +72,20 @@ pub(super) fn read(database: &Database) -> Result<(Saved, u64), Problem> {
         })?,
         version: number(VERSION)?,
     });
-    let text = |bytes| String::from_utf8(bytes).map_err(|_| row("meta", FILE, "it is no text"));
-    let saved = Saved {
-        estate,
-        keys: keys(&transaction)?,
-        file: meta(FILE)?.map(text).transpose()?,
+    let text = |key| -> Result<Option<String>, Problem> {
+        let text = |bytes| String::from_utf8(bytes).map_err(|_| row("meta", key, "it is no text"));
+        meta(key)?.map(text).transpose()
     };
-    Ok((saved, number(SEQUENCE)?))
+    Ok(Contents {
+        saved: Saved {
+            estate,
+            keys: keys(&transaction)?,
+            file: text(MARK)?,
+        },
+        sequence: number(SEQUENCE)?,
+        text: text(TEXT)?,
+        is_marked: meta(CLEAN)?.is_some(),
+    })
 }
 
 /// Returns how many changes were written.

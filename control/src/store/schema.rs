@@ -3,7 +3,7 @@
 use super::error::Problem;
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
-/// What is there once: [`SCHEMA`], [`SEQUENCE`], [`HOST`], [`VERSION`], [`FILE`]. Its form never
+/// What is there once: [`SCHEMA`], [`SEQUENCE`], [`HOST`], [`VERSION`], [`MARK`], [`CLEAN`]. Its form never
 /// changes, so that every version of this program can tell which one wrote a file.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Resource groups, by the key of their scope.
@@ -28,8 +28,12 @@ pub(super) const SEQUENCE: &str = "sequence";
 pub(super) const HOST: &str = "host";
 /// The last version that a document got, a number in JSON.
 pub(super) const VERSION: &str = "version";
-/// The text of the configuration file that was applied last, as it is.
-pub(super) const FILE: &str = "file";
+/// What the configuration file is known by that was applied last, a text.
+pub(super) const MARK: &str = "mark";
+/// Written by earlier versions alone: the text of that file, as it is.
+pub(super) const TEXT: &str = "file";
+/// There if no secret was ever written to this file, a number in JSON.
+pub(super) const CLEAN: &str = "clean";
 
 /// Turns the tables of one version into those of the next.
 pub(super) type Step = fn(&WriteTransaction) -> Result<(), redb::Error>;
@@ -103,6 +107,7 @@ fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     }
     transaction.open_table(GRANTS)?;
     transaction.open_table(ISSUED)?;
+    number(transaction, CLEAN, 1)?;
     number(transaction, SEQUENCE, 0)
 }
 

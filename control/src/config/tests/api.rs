@@ -93,6 +93,14 @@ fn what_cannot_be_is_told_with_its_key() {
             "servicePrincipal[0].secret: secretFile is there too",
         ),
         (
+            format!("{principal}secretDigest = \"12345\"\n"),
+            "servicePrincipal[0].secretDigest: not a value",
+        ),
+        (
+            format!("{principal}secretDigest = \"x\"\nsecretFile = \"/y\"\n"),
+            "servicePrincipal[0].secret: secretFile is there too",
+        ),
+        (
             format!("{principal}secretFile = \"y\"\n"),
             "accepted: an absolute path",
         ),

@@ -3,6 +3,7 @@
 use super::*;
 use crate::store::Commit;
 use postern_arm::estate::Estate;
+use postern_arm::seal::Seal;
 use std::fs;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
@@ -34,7 +35,7 @@ impl Scratch {
     /// Returns a fabric that keeps its keys here, as after a start with `text`.
     fn start(&self, text: &str) -> Kept {
         let mut bench = Bench::bare();
-        let (store, saved) = Store::open(&self.0).unwrap();
+        let (store, saved) = Store::open(&self.0, &Seal::default()).unwrap();
         let store = Arc::new(store);
         bench.fabric.numbers = PortNumbers::with_keys(saved.keys);
         bench.fabric.keeper = Keeper::new(Arc::clone(&store));

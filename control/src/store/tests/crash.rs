@@ -58,7 +58,7 @@ fn child() {
     let Some(dir) = std::env::var_os(DIR) else {
         return;
     };
-    let (store, saved) = Store::open(Path::new(&dir)).unwrap();
+    let (store, saved) = Store::open(Path::new(&dir), &Seal::default()).unwrap();
     let (mut old, mut last) = (saved.estate, saved.keys);
     let mut number = u32::try_from(old.version()).unwrap();
     loop {

@@ -88,7 +88,8 @@ impl Disk {
     fn open(&self) -> Result<(Store, Saved), StoreError> {
         let disk = self.clone();
         let open = Box::new(move || builder().create_with_backend(disk.clone()));
-        Store::with(PathBuf::from("disk"), open, Schema::CURRENT)
+        let (store, contents) = Store::with(PathBuf::from("disk"), open, Schema::CURRENT)?;
+        Ok((store, contents.saved))
     }
 }
 

@@ -31,7 +31,7 @@ fn the_directory_is_private_and_one_process_has_it() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&scratch.0), 0o700);
     assert_eq!(mode(&scratch.path()), 0o600);
-    let error = Store::open(&scratch.0).unwrap_err();
+    let error = Store::open(&scratch.0, &Seal::default()).unwrap_err();
     assert!(matches!(error, StoreError::InUse(_)), "{error}");
     drop(store);
     scratch.open();
@@ -42,7 +42,7 @@ fn a_store_that_another_program_has_open_is_left_alone() {
     let scratch = Scratch::new();
     filled(&scratch);
     let other = scratch.database();
-    let error = Store::open(&scratch.0).unwrap_err();
+    let error = Store::open(&scratch.0, &Seal::default()).unwrap_err();
     assert!(matches!(error, StoreError::InUse(_)), "{error}");
     drop(other);
     scratch.open();

@@ -2,6 +2,7 @@ mod crash;
 mod disk;
 mod files;
 mod keys;
+mod older;
 
 use super::*;
 use postern_arm::document::{Document, Group, Origin};
@@ -37,7 +38,7 @@ impl Scratch {
     /// our files too, and with them the lock of a store that was closed.
     fn try_open(&self, schema: Schema) -> Result<(Store, Saved), StoreError> {
         loop {
-            match Store::open_as(&self.0, schema) {
+            match Store::open_as(&self.0, &Seal::default(), schema) {
                 Err(StoreError::InUse(_)) => std::thread::yield_now(),
                 other => return other,
             }
@@ -123,12 +124,12 @@ fn all_of_an_estate_comes_back() {
         .push((nic, object(json!({ "namespace": "vm0" }))));
     parts.host = object(json!({ "settings": { "closeMode": "rst" }, "a": null }));
     let estate = Estate::from_parts(parts);
-    let text = "# a file\n";
+    let mark = "what a file says";
     let change = Commit {
         old: &Estate::default(),
         new: &estate,
         keys: &Keys::default(),
-        file: Some(text),
+        file: Some(mark),
     };
     store.commit(&change).unwrap();
     drop(store);
@@ -136,7 +137,7 @@ fn all_of_an_estate_comes_back() {
     let expected = Saved {
         estate: estate.clone(),
         keys: Keys::default(),
-        file: Some(text.to_owned()),
+        file: Some(mark.to_owned()),
     };
     assert_eq!(saved, expected);
     // All of it goes again, but for the file that was applied.
@@ -147,7 +148,7 @@ fn all_of_an_estate_comes_back() {
     commit(&store, &estate, &none).unwrap();
     drop(store);
     let saved = scratch.open().1;
-    assert_eq!((saved.estate, saved.file.as_deref()), (none, Some(text)));
+    assert_eq!((saved.estate, saved.file.as_deref()), (none, Some(mark)));
 }
 
 #[test]
