@@ -21,7 +21,6 @@ pub mod server;
 pub mod store;
 
 use std::error::Error;
-use std::fmt::Display;
 
 /// Returns an error with its causes on one line, leaving out a cause that the text has already.
 fn chain(error: &dyn Error) -> String {
@@ -36,12 +35,6 @@ fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
-}
-
-/// Puts the name of a file in front of every line of what is wrong with it.
-fn in_file(file: impl Display, text: &str) -> String {
-    let lines: Vec<_> = text.lines().map(|line| format!("{file}: {line}")).collect();
-    lines.join("\n")
 }
 
 #[cfg(test)]

@@ -518,7 +518,12 @@ fn workers() -> Option<OsString> {
 }
 
 /// Returns the `postern` under test: `POSTERN_BIN`, or the one of the same build.
-fn binary() -> PathBuf {
+///
+/// # Panics
+///
+/// Panics if it is not built.
+#[must_use]
+pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("POSTERN_BIN") {
         return path.into();
     }

@@ -35,7 +35,7 @@ pub use azure::{
 };
 pub use bird::{Bird, Speaker};
 pub use control::Control;
-pub use fabric::{Fabric, Refused};
+pub use fabric::{Fabric, Refused, binary};
 pub use icmp::{EchoTap, ping};
 pub use netns::Netns;
 pub use relay::TcpRelay;

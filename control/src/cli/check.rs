@@ -1,18 +1,29 @@
-//! `postern check FILE`: what `run` and `apply` would refuse, without a daemon or privileges.
+//! `postern check FILE`: what `run` and `apply` would refuse, without a daemon or privileges, and what
+//! they would take and is probably not meant.
 
 use super::output::print;
 use super::{CatalogArgs, CliError};
+use crate::catalog::Catalog;
+use crate::compile;
+use crate::config::{self, Source};
+use crate::diagnose::{Warning, warnings};
 use crate::fabric::check_namespaces;
-use crate::{compile, config};
+use crate::model::Model;
 use clap::Args;
 use postern_dataplane::policy::Epoch;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
     /// The configuration
     file: PathBuf,
+    /// Refuse what is only warned of
+    #[arg(long)]
+    strict: bool,
+    /// Ask this host too whether the namespaces of the file are there
+    #[arg(long)]
+    host: bool,
     #[command(flatten)]
     catalog: CatalogArgs,
 }
@@ -20,29 +31,86 @@ pub(super) struct CheckArgs {
 /// Checks a configuration and says what it declares.
 pub(super) fn check(args: &CheckArgs) -> Result<(), CliError> {
     let catalog = args.catalog.load()?;
-    let model = config::load(&args.file, &catalog)
-        .map_err(|errors| CliError::Refused(errors.to_string()))?;
-    let file = args.file.display();
-    let mut numbers = compile::PortNumbers::default();
-    let compiled = compile::compile(&model, &catalog, Epoch(1), &mut numbers)
-        .map_err(|error| CliError::Refused(crate::in_file(&file, &crate::chain(&error))))?;
-    check_namespaces(&model).map_err(|errors| {
-        let lines: Vec<_> = errors
-            .0
-            .iter()
-            .map(|error| format!("{file}: {error}"))
-            .collect();
-        CliError::Refused(lines.join("\n"))
-    })?;
-    let subnets: usize = model.vnets.iter().map(|vnet| vnet.subnets.len()).sum();
-    Ok(print(format_args!(
-        "{file}: ok: {} virtual networks, {subnets} subnets, {} network interfaces, \
-         {} security groups, {} services, {} ports; service tags changeNumber {}\n",
-        model.vnets.len(),
-        model.nics.len(),
-        model.nsgs.len(),
-        model.services.len(),
-        compiled.ports.len(),
-        catalog.change_number(),
-    ))?)
+    let checked = Checked::read(&args.file, &catalog)?;
+    let ports = checked.compile(&catalog)?;
+    if args.host {
+        checked.namespaces()?;
+    }
+    let warned = checked.warnings();
+    for line in &warned {
+        eprintln!("{line}");
+    }
+    if args.strict && !warned.is_empty() {
+        let text = format!(
+            "{}: {} warnings; accepted with --strict: none",
+            args.file.display(),
+            warned.len()
+        );
+        return Err(CliError::Refused(text));
+    }
+    Ok(print(checked.summary(ports, &catalog))?)
+}
+
+/// A file that the loader accepts.
+struct Checked<'f> {
+    file: &'f Path,
+    source: Source,
+    model: Model,
+}
+
+impl<'f> Checked<'f> {
+    fn read(file: &'f Path, catalog: &Catalog) -> Result<Self, CliError> {
+        let refused = |errors: config::ConfigErrors| CliError::Refused(errors.to_string());
+        let parsed = config::read(file).map_err(refused)?;
+        let model = config::check(file, &parsed, catalog).map_err(refused)?;
+        Ok(Self {
+            file,
+            source: parsed.source,
+            model,
+        })
+    }
+
+    /// Compiles the policy and returns how many ports it has.
+    fn compile(&self, catalog: &Catalog) -> Result<usize, CliError> {
+        let mut numbers = compile::PortNumbers::default();
+        let compiled = compile::compile(&self.model, catalog, Epoch(1), &mut numbers);
+        let compiled = compiled.map_err(|error| self.refused(&crate::chain(&error)))?;
+        Ok(compiled.ports.len())
+    }
+
+    fn namespaces(&self) -> Result<(), CliError> {
+        check_namespaces(&self.model).map_err(|errors| self.refused(&errors.to_string()))
+    }
+
+    fn refused(&self, text: &str) -> CliError {
+        CliError::Refused(self.source.told(self.file.display(), text))
+    }
+
+    /// Returns what is odd, a line each.
+    fn warnings(&self) -> Vec<String> {
+        let told = warnings(&self.model).into_iter();
+        told.map(|Warning { key, text }| {
+            let text = match key.as_str() {
+                "" => format!("warning: {text}"),
+                key => format!("{key}: warning: {text}"),
+            };
+            self.source.told(self.file.display(), &text)
+        })
+        .collect()
+    }
+
+    fn summary(&self, ports: usize, catalog: &Catalog) -> String {
+        let model = &self.model;
+        let subnets: usize = model.vnets.iter().map(|vnet| vnet.subnets.len()).sum();
+        format!(
+            "{}: ok: {} virtual networks, {subnets} subnets, {} network interfaces, \
+             {} security groups, {} services, {ports} ports; service tags changeNumber {}\n",
+            self.file.display(),
+            model.vnets.len(),
+            model.nics.len(),
+            model.nsgs.len(),
+            model.services.len(),
+            catalog.change_number(),
+        )
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{CatalogArgs, CliError};
 use crate::catalog::Catalog;
-use crate::config::{self, ConfigErrors};
+use crate::config::{self, ConfigErrors, Parsed, Source};
 use crate::server::{ConfigFile, ServerError, serve};
 use crate::store::DEFAULT_DIR;
 use clap::Args;
@@ -30,12 +30,11 @@ pub(super) struct RunArgs {
 /// Runs the daemon in the foreground until it is told to stop.
 pub(super) fn run(args: &RunArgs, socket: &Path) -> Result<(), CliError> {
     let catalog = args.catalog.load()?;
-    let file = read(&args.config, &catalog)?;
+    let (file, source) = read(&args.config, &catalog)?;
     let state = state_dir(args.state_dir.as_deref());
-    let refused = |text: String| CliError::Refused(crate::in_file(args.config.display(), &text));
+    let refused = |text: String| CliError::Refused(source.in_file(args.config.display(), &text));
     serve(socket, &state, file, catalog, args.workers.into()).map_err(|error| match error {
-        ServerError::Fabric(error) => refused(crate::chain(&error)),
-        ServerError::Estate(error) => refused(error.message),
+        ServerError::Estate(text) => refused(text),
         ServerError::Settings(error) => refused(crate::chain(&error)),
         ServerError::Dns(error) => refused(crate::chain(&error)),
         other => other.into(),
@@ -43,17 +42,15 @@ pub(super) fn run(args: &RunArgs, socket: &Path) -> Result<(), CliError> {
 }
 
 /// Reads the configuration, which must be one that the loader accepts.
-fn read(path: &Path, catalog: &Catalog) -> Result<ConfigFile, CliError> {
+fn read(path: &Path, catalog: &Catalog) -> Result<(ConfigFile, Source), CliError> {
     let refused = |errors: ConfigErrors| CliError::Refused(errors.to_string());
-    let text = std::fs::read_to_string(path).map_err(|source| {
-        let file = path.to_owned();
-        refused(ConfigErrors::Read { file, source })
-    })?;
-    let table = config::parse_text(path, &text).map_err(refused)?;
-    let model = config::check(path, &table, catalog).map_err(refused)?;
+    let parsed = config::read(path).map_err(refused)?;
+    let model = config::check(path, &parsed, catalog).map_err(refused)?;
+    let Parsed { table, source } = parsed;
     // The daemon may read it again from elsewhere.
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    Ok(ConfigFile { path, table, model })
+    let file = ConfigFile { path, table, model };
+    Ok((file, source))
 }
 
 /// Returns the state directory: as told, or from the environment, or the default one.

@@ -24,12 +24,14 @@ mod routing;
 mod rules;
 mod section;
 mod settings;
+mod source;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use access::resource_types;
 pub use problem::{ConfigError, ConfigErrors, Problem};
 pub use section::Accepted;
+pub use source::{Source, named_in};
 
 use crate::catalog::Catalog;
 use crate::model::Model;
@@ -45,11 +47,20 @@ use toml::Table;
 /// The file cannot be read, is not TOML, or declares something that cannot be; the error names
 /// every such place.
 pub fn load(path: &Path, catalog: &Catalog) -> Result<Model, ConfigErrors> {
+    check(path, &read(path)?, catalog)
+}
+
+/// Reads a file whose TOML is looked at later.
+///
+/// # Errors
+///
+/// It cannot be read, or is not TOML.
+pub fn read(path: &Path) -> Result<Parsed, ConfigErrors> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigErrors::Read {
         file: path.to_owned(),
         source,
     })?;
-    parse(path, &text, catalog)
+    parse_text(path, &text)
 }
 
 /// Reads a configuration; `file` is what errors call it.
@@ -61,15 +72,25 @@ pub fn parse(file: &Path, text: &str, catalog: &Catalog) -> Result<Model, Config
     check(file, &parse_text(file, text)?, catalog)
 }
 
+/// A configuration file that is TOML.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    /// What it says.
+    pub table: Table,
+    /// Where it says it.
+    pub source: Source,
+}
+
 /// Reads a configuration whose TOML [`parse_text`] has read; `file` is what errors call it.
 ///
 /// # Errors
 ///
 /// As [`parse_table`].
-pub fn check(file: &Path, table: &Table, catalog: &Catalog) -> Result<Model, ConfigErrors> {
-    parse_table(table, catalog).map_err(|errors| ConfigErrors::Invalid {
+pub fn check(file: &Path, parsed: &Parsed, catalog: &Catalog) -> Result<Model, ConfigErrors> {
+    parse_table(&parsed.table, catalog).map_err(|errors| ConfigErrors::Invalid {
         file: file.to_owned(),
         errors,
+        places: Box::new(parsed.source.clone()),
     })
 }
 
@@ -78,8 +99,10 @@ pub fn check(file: &Path, table: &Table, catalog: &Catalog) -> Result<Model, Con
 /// # Errors
 ///
 /// It is not TOML.
-pub fn parse_text(file: &Path, text: &str) -> Result<Table, ConfigErrors> {
-    text.parse().map_err(|error| syntax(file, text, &error))
+pub fn parse_text(file: &Path, text: &str) -> Result<Parsed, ConfigErrors> {
+    let table = text.parse().map_err(|error| syntax(file, text, &error))?;
+    let source = Source::read(text);
+    Ok(Parsed { table, source })
 }
 
 /// Reads a configuration that is TOML already.

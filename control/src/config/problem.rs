@@ -1,11 +1,12 @@
 //! What can be wrong with a configuration, and what would be accepted instead.
 
 use super::section::Accepted;
+use super::source::Source;
 use crate::catalog::Service;
 use ipnet::Ipv4Net;
 use std::fmt;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Why a configuration was refused. Prints one line per error, each with the file in front.
@@ -32,12 +33,14 @@ pub enum ConfigErrors {
         message: String,
     },
     /// Values are missing or cannot stand; every one that was found.
-    #[error("{}", Lines(file, errors))]
+    #[error("{}", Lines { file, errors, places })]
     Invalid {
         /// The file.
         file: PathBuf,
         /// What is wrong; never empty.
         errors: Vec<ConfigError>,
+        /// Where the keys of the file are.
+        places: Box<Source>,
     },
 }
 
@@ -52,15 +55,29 @@ impl ConfigErrors {
     }
 }
 
-struct Lines<'e>(&'e PathBuf, &'e [ConfigError]);
+/// Errors as people read them: the file and the line first, tables by their names.
+struct Lines<'e> {
+    file: &'e Path,
+    errors: &'e [ConfigError],
+    places: &'e Source,
+}
 
 impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, error) in self.1.iter().enumerate() {
+        for (at, error) in self.errors.iter().enumerate() {
             if at > 0 {
                 f.write_str("\n")?;
             }
-            write!(f, "{}: {error}", self.0.display())?;
+            let place = self.places.place(&error.key);
+            write!(f, "{}:", self.file.display())?;
+            if let Some(line) = place.line {
+                write!(f, "{line}:")?;
+            }
+            write!(f, " {}", place.key)?;
+            if let Some(value) = &error.value {
+                write!(f, " = {value}")?;
+            }
+            write!(f, ": {}", self.places.tell(&error.problem.to_string()))?;
         }
         Ok(())
     }

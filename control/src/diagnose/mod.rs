@@ -3,13 +3,16 @@
 //! The answers are computed from the model and the catalogue, by the same functions that compile
 //! the policy, so that what is shown is what decides.
 
+mod names;
 mod next_hop;
 mod routes;
 #[cfg(test)]
 mod tests;
+mod warnings;
 
 pub use next_hop::{NextHop, next_hop};
 pub use routes::{EffectiveRoute, EffectiveRoutes, effective_routes};
+pub use warnings::{Warning, warnings};
 
 use crate::catalog::Catalog;
 use crate::compile::{Tags, VnetTags, prefixes};

@@ -34,22 +34,37 @@ use place::Places;
 use postern_arm::error::ArmError;
 use postern_arm::estate::Estate;
 
+/// Why an estate cannot be, in two languages.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// As Azure says it, with resource IDs.
+    pub arm: Box<ArmError>,
+    /// As the configuration file says it, a line an error; tables are called by their names.
+    pub keys: String,
+}
+
 /// Returns the model that an estate amounts to.
 ///
 /// # Errors
 ///
 /// Everything in it that cannot be, each with the resource that it is about.
-pub fn load(estate: &Estate, catalog: &Catalog) -> Result<Model, ArmError> {
+pub fn load(estate: &Estate, catalog: &Catalog) -> Result<Model, Refused> {
     let table = lower(estate);
     config::parse_table(&table, catalog).map_err(|errors| {
-        let places = Places::new(estate, &table);
-        refusal::of_config(&places, &errors)
+        let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        Refused {
+            arm: Box::new(refusal::of_config(&Places::new(estate, &table), &errors)),
+            keys: config::named_in(&table, &lines.join("\n")),
+        }
     })
 }
 
 /// Returns why the fabric did not take the model of an estate, with the resources that it is about.
 #[must_use]
-pub fn explain(estate: &Estate, error: &FabricError) -> ArmError {
+pub fn explain(estate: &Estate, error: &FabricError) -> Refused {
     let table = lower(estate);
-    refusal::of_fabric(&Places::new(estate, &table), error)
+    Refused {
+        arm: Box::new(refusal::of_fabric(&Places::new(estate, &table), error)),
+        keys: config::named_in(&table, &crate::chain(error)),
+    }
 }

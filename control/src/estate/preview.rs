@@ -1,13 +1,12 @@
 //! What a change of the estate would change beyond its resources.
 
 use super::place::Ids;
-use super::{explain, kinds, load};
+use super::{Refused, explain, kinds, load};
 use crate::catalog::Catalog;
 use crate::diagnose::effective_routes;
 use crate::fabric::nsg::EffectiveNsgs;
 use crate::fabric::{Fabric, Host};
 use crate::model::{Learned, Model, NetworkInterface};
-use postern_arm::error::ArmError;
 use postern_arm::estate::Estate;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -18,11 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// # Errors
 ///
 /// As applying it, as far as that can be told beforehand.
-pub fn preview<H: Host>(
-    fabric: &Fabric<H>,
-    now: &Estate,
-    next: &Estate,
-) -> Result<Value, ArmError> {
+pub fn preview<H: Host>(fabric: &Fabric<H>, now: &Estate, next: &Estate) -> Result<Value, Refused> {
     let model = load(next, fabric.catalog())?;
     fabric
         .check(&model)

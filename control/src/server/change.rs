@@ -27,23 +27,23 @@ pub(super) fn apply(
 ) -> Result<Value, Fault> {
     let refused = |errors: config::ConfigErrors| Fault::new(FaultCode::Refused, errors.to_string());
     let path = Path::new(name);
-    let table = config::parse_text(path, text).map_err(refused)?;
+    let parsed = config::parse_text(path, text).map_err(refused)?;
     let catalog = daemon.live.catalog();
-    let model = config::check(path, &table, &catalog).map_err(refused)?;
+    let model = config::check(path, &parsed, &catalog).map_err(refused)?;
     let key = daemon.key();
-    let mut raised = estate::raise(&table);
+    let mut raised = estate::raise(&parsed.table);
     store::seal_host(&key.seal(), &mut raised.host);
-    let mark = store::mark(&key.seal(), &table);
+    let mark = store::mark(&key.seal(), &parsed.table);
     let settings = estate::settings(&raised.host, &catalog, now());
     let told = api_config(&model, key, settings)
         .map_err(|error| Fault::new(FaultCode::Refused, crate::chain(&error)).in_file(name))?;
     let act = |stage: &mut Stage| declare(stage, raised);
     if dry_run {
-        return preview(daemon, act).map_err(|fault| fault.in_file(name));
+        return preview(daemon, act).map_err(|fault| fault.in_source(name, &parsed.source));
     }
     let before = daemon.with(|fabric| fabric.model().api.clone());
     let changed = change(daemon, Some(mark), act);
-    let answer = changed.map_err(|fault| fault.in_file(name))?;
+    let answer = changed.map_err(|fault| fault.in_source(name, &parsed.source))?;
     daemon.tell(|now| *now = told);
     daemon.know(model.api.principals);
     if (before.listen, &before.names) != (model.api.listen, &model.api.names) {
@@ -92,9 +92,10 @@ fn preview<R>(
     daemon: &Daemon,
     act: impl FnOnce(&mut Stage) -> Result<R, ArmError>,
 ) -> Result<Value, Fault> {
+    let (previewed, ticket) = Ticket::with(None, || daemon.api.preview(act));
     let Preview {
         now, next, effects, ..
-    } = daemon.api.preview(act)?;
+    } = previewed.map_err(|error| ticket.fault.unwrap_or_else(|| error.into()))?;
     let changes = effects.get("changes").cloned().unwrap_or_default();
     let changes: Vec<ChangeView> = serde_json::from_value(changes)
         .map_err(|error| Fault::new(FaultCode::Internal, error.to_string()))?;

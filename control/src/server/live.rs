@@ -4,11 +4,11 @@
 //! both. If it cannot be written, the old model comes into force again with the keys that it had.
 
 use crate::catalog::Catalog;
-use crate::estate;
+use crate::estate::{self, Refused};
 use crate::fabric::{Applied, Fabric, FabricError};
 use crate::keys::Keys;
 use crate::model::Model;
-use crate::server::protocol::Fault;
+use crate::server::protocol::{Fault, FaultCode};
 use crate::store::{Commit, Store};
 use postern_arm::error::ArmError;
 use postern_arm::estate::Estate;
@@ -90,7 +90,7 @@ impl Live {
 impl Platform for Live {
     fn commit(&self, now: &Estate, next: &Estate) -> Result<(), ArmError> {
         let mut fabric = self.fabric();
-        let model = estate::load(next, fabric.catalog())?;
+        let model = estate::load(next, fabric.catalog()).map_err(untold)?;
         let before = (fabric.model().clone(), fabric.keys().clone());
         let applied = fabric.apply(model).map_err(|error| refused(next, &error))?;
         let file = TICKET.with_borrow_mut(|ticket| ticket.file.take());
@@ -115,7 +115,7 @@ impl Platform for Live {
     }
 
     fn preview(&self, now: &Estate, next: &Estate) -> Result<Value, ArmError> {
-        estate::preview(&self.fabric(), now, next)
+        estate::preview(&self.fabric(), now, next).map_err(untold)
     }
 
     fn action(
@@ -138,9 +138,21 @@ impl Platform for Live {
     }
 }
 
+/// Returns why an estate makes no model, and keeps it in the words of the command line.
+fn untold(refused: Refused) -> ArmError {
+    let fault = Fault::new(FaultCode::Refused, refused.keys);
+    TICKET.with_borrow_mut(|ticket| ticket.fault = Some(fault));
+    *refused.arm
+}
+
 /// Returns why a change did not come into force, and keeps it in the words of the command line.
 fn refused(next: &Estate, error: &FabricError) -> ArmError {
-    let fault = Fault::from(error);
-    TICKET.with_borrow_mut(|ticket| ticket.fault = Some(fault));
-    estate::explain(next, error)
+    let arm = untold(estate::explain(next, error));
+    let code = Fault::from(error).code;
+    TICKET.with_borrow_mut(|ticket| {
+        if let Some(fault) = &mut ticket.fault {
+            fault.code = code;
+        }
+    });
+    arm
 }

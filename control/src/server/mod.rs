@@ -21,11 +21,10 @@ pub use socket::{ControlSocket, DEFAULT_PATH, SocketError};
 use crate::api::{ApiError, Door, Listener, SettingsError, api_config, token_key};
 use crate::catalog::Catalog;
 use crate::dns::{DnsError, Resolver};
-use crate::fabric::{Fabric, FabricError, Fronts};
+use crate::fabric::{Fabric, Fronts};
 use crate::model::{ApiPrincipal, Model};
 use crate::store::{Commit, Saved, Store, StoreError, mark, seal_host};
 use live::Live;
-use postern_arm::error::ArmError;
 use postern_arm::estate::Stage;
 use postern_arm::rest::{Api, ApiConfig};
 use postern_arm::token::TokenKey;
@@ -51,12 +50,10 @@ pub enum ServerError {
     /// The control runtime or a signal handler could not be made.
     #[error("cannot start the control runtime")]
     Runtime(#[source] io::Error),
-    /// The resources of the file and those of the store do not go together.
+    /// The resources of the file and those of the store do not go together, or cannot be brought
+    /// into force; in the words of the file, a line an error.
     #[error("{0}")]
-    Estate(ArmError),
-    /// The policy could not be brought into force.
-    #[error(transparent)]
-    Fabric(#[from] FabricError),
+    Estate(String),
     /// The resolver could not be started.
     #[error(transparent)]
     Dns(#[from] DnsError),
@@ -193,12 +190,14 @@ fn start(
         declare::declare(&mut stage, raised)
     };
     let staged = staged.and_then(|()| stage.check());
-    staged.map_err(ServerError::Estate)?;
+    staged.map_err(|error| ServerError::Estate(error.message))?;
     let estate = stage.into_estate();
-    let model = crate::estate::load(&estate, &catalog).map_err(ServerError::Estate)?;
+    let model = crate::estate::load(&estate, &catalog)
+        .map_err(|refused| ServerError::Estate(refused.keys))?;
     let store = Arc::new(store);
     let kept = Arc::clone(&store);
-    let mut fabric = Fabric::start(model, catalog, kept, saved.keys, fronts, workers)?;
+    let mut fabric = Fabric::start(model, catalog, kept, saved.keys, fronts, workers)
+        .map_err(|error| ServerError::Estate(crate::estate::explain(&estate, &error).keys))?;
     let written = store.commit(&Commit {
         old: &saved.estate,
         new: &estate,

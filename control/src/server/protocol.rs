@@ -4,6 +4,7 @@
 //! their verb and hold nothing that is not expected, so that a misspelt key is an error and not a
 //! default.
 
+use crate::config::Source;
 use crate::fabric::verify::FlowTuple;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -191,7 +192,12 @@ impl Fault {
     /// Puts the name of the file that was refused in front of every line.
     #[must_use]
     pub(super) fn in_file(self, name: &str) -> Self {
-        Self::new(self.code, crate::in_file(name, &self.message))
+        self.in_source(name, &Source::default())
+    }
+
+    /// As [`Self::in_file`], with the lines of the file where keys name its tables.
+    pub(super) fn in_source(self, name: &str, source: &Source) -> Self {
+        Self::new(self.code, source.in_file(name, &self.message))
     }
 }
 

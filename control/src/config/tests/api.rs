@@ -8,6 +8,7 @@ const TOP: &str = "location = \"koreacentral\"\n";
 fn read(text: &str) -> crate::model::Api {
     let text = format!("{TOP}{text}");
     parse(Path::new("a.toml"), &text, &Catalog::bundled().unwrap())
+        .map_err(counted)
         .unwrap()
         .api
 }
@@ -15,6 +16,7 @@ fn read(text: &str) -> crate::model::Api {
 fn refused(text: &str) -> String {
     let text = format!("{TOP}{text}");
     parse(Path::new("a.toml"), &text, &Catalog::bundled().unwrap())
+        .map_err(counted)
         .unwrap_err()
         .to_string()
 }

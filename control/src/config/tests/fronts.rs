@@ -22,7 +22,7 @@ fn file(service: &str, fronts: &[&str]) -> String {
 
 fn read(service: &str, front: &str) -> Result<ServiceFront, String> {
     let catalog = Catalog::bundled().unwrap();
-    let model = parse(Path::new("f.toml"), &file(service, &[front]), &catalog);
+    let model = parse(Path::new("f.toml"), &file(service, &[front]), &catalog).map_err(counted);
     let model = model.map_err(|errors| errors.to_string())?;
     Ok(model.services[0].front.clone().unwrap())
 }
@@ -109,7 +109,9 @@ fn a_front_gets_the_identity() {
     let model = parse(Path::new("f.toml"), &text, &catalog).unwrap();
     assert_eq!(model.services[0].delivery, ServiceDelivery::St6);
     let text = text.replace("[service.front]", "delivery = \"native\"\n[service.front]");
-    let error = parse(Path::new("f.toml"), &text, &catalog).unwrap_err();
+    let error = parse(Path::new("f.toml"), &text, &catalog)
+        .map_err(counted)
+        .unwrap_err();
     let problem = "service[0].delivery = \"native\": not a value of this key; accepted: \"st6\", which the front needs";
     assert!(error.to_string().contains(problem), "{error}");
 }

@@ -87,8 +87,21 @@ address = "52.231.17.4"
 namespace = "svc"
 "#;
 
+/// Reads a configuration. Errors keep the keys that count, as they arise: what people read of them is
+/// of `source`.
 fn read(text: &str) -> Result<Model, ConfigErrors> {
-    parse(Path::new("f.toml"), text, &CATALOG)
+    parse(Path::new("f.toml"), text, &CATALOG).map_err(counted)
+}
+
+fn counted(errors: ConfigErrors) -> ConfigErrors {
+    match errors {
+        ConfigErrors::Invalid { file, errors, .. } => ConfigErrors::Invalid {
+            file,
+            errors,
+            places: Box::default(),
+        },
+        other => other,
+    }
 }
 
 /// Returns the error lines of the good configuration with `from` replaced by `to` once.
@@ -449,5 +462,22 @@ fn wrong_types_and_missing_keys_are_refused() {
          f.toml: timers.tcpIdle = \"4\": not a value of this key; accepted: a duration such as \
          \"500ms\", \"65s\", \"4m\" or \"1h\", from 1ms to 24h\n\
          f.toml: virtualNetwork = 3: not a value of this key; accepted: tables, each written under [[...]]"
+    );
+}
+
+#[test]
+fn people_read_lines_and_names() {
+    let text = GOOD.replacen("\"10.0.2.0/24\"", "\"10.0.1.128/25\"", 1);
+    let error = parse(Path::new("f.toml"), &text, &CATALOG).unwrap_err();
+    let line = |wanted: &str| text.lines().position(|line| line.contains(wanted)).unwrap() + 1;
+    assert_eq!(
+        error.to_string().lines().next().unwrap(),
+        format!(
+            "f.toml:{}: virtualNetwork[VNet1].subnet[subnet2].addressPrefix = \"10.0.1.128/25\": \
+             overlaps virtualNetwork[VNet1].subnet[subnet1].addressPrefix (line {}) (10.0.1.0/24); \
+             accepted: a prefix outside of it",
+            line("10.0.1.128/25"),
+            line("10.0.1.0/24")
+        )
     );
 }

@@ -149,6 +149,7 @@ fn an_endpoint_needs_the_tags_of_its_service() {
         {"changeNumber":1,"region":"","addressPrefixes":["52.231.17.0/24"]}}]}"#;
     let catalog = Catalog::from_bytes("small.json", tags.as_bytes()).unwrap();
     let error = parse(Path::new("f.toml"), GOOD, &catalog)
+        .map_err(counted)
         .unwrap_err()
         .to_string();
     assert!(

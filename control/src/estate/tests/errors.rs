@@ -25,7 +25,7 @@ fn refusal(documents: Vec<(String, Value)>) -> ArmError {
     });
     // What the estate checks itself it has checked when it comes here: the rest is the loader's.
     let estate = unchecked(documents.collect());
-    super::super::load(&estate, &CATALOG).unwrap_err()
+    *super::super::load(&estate, &CATALOG).unwrap_err().arm
 }
 
 fn unchecked(documents: Vec<(ResourceId, Map<String, Value>)>) -> Estate {

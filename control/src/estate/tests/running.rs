@@ -300,7 +300,9 @@ fn a_preview_tells_routes_and_rules_and_changes_nothing() {
     stage
         .put(&rule, body, &Conditions::none(), Origin::Api)
         .unwrap();
-    let error = super::super::preview(&fabric, &now, &stage.into_estate()).unwrap_err();
+    let error = super::super::preview(&fabric, &now, &stage.into_estate())
+        .unwrap_err()
+        .arm;
     assert_eq!(error.code, "SecurityRuleInvalidAddressPrefix");
     assert_eq!(fabric.epoch().0, 1);
 }
@@ -324,7 +326,7 @@ fn a_rule_for_a_subnet_without_the_endpoint_is_refused_in_the_words_of_storage()
     let error = fabric
         .apply(super::super::load(&estate, &CATALOG).unwrap())
         .unwrap_err();
-    let error = explain(&estate, &error);
+    let error = explain(&estate, &error).arm;
     assert_eq!(error.code, "NetworkAclsValidationFailure");
     let wanted = "Validation of network acls failure: SubnetsHaveNoServiceEndpointsConfigured:";
     assert!(error.message.starts_with(wanted), "{}", error.message);

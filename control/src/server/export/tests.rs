@@ -73,7 +73,7 @@ fn files() -> Vec<(String, Table)> {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|it| it == "toml") {
             let text = std::fs::read_to_string(&path).unwrap();
-            let table = config::parse_text(&path, &text).unwrap();
+            let table = config::parse_text(&path, &text).unwrap().table;
             files.push((path.display().to_string(), table));
         }
     }
@@ -110,7 +110,9 @@ fn files() -> Vec<(String, Table)> {
         subnet = "subnet1"
         privateIPAddress = "10.0.1.9"
     "#;
-    let table = config::parse_text(Path::new("two groups"), two_groups).unwrap();
+    let table = config::parse_text(Path::new("two groups"), two_groups)
+        .unwrap()
+        .table;
     files.push(("two groups".to_owned(), table));
     files
 }
@@ -163,7 +165,7 @@ fn a_file_of_what_there_is_says_the_same() {
     for (name, table) in files() {
         let before = declared(&table);
         let text = toml::to_string(&estate::lower(&before)).unwrap();
-        let again = config::parse_text(Path::new(&name), &text).unwrap();
+        let again = config::parse_text(Path::new(&name), &text).unwrap().table;
         assert_eq!(model(&declared(&again)), model(&before), "{name}");
     }
 }
