@@ -7,7 +7,7 @@
     reason = "a case ends with the message of what did not hold"
 )]
 
-use postern_tests::{Control, Fabric, World, privileged};
+use postern_tests::{Control, Fabric, World, privileged, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 const HOST: &str = "[settings]\ncloseMode = \"rst\"\n";
 const GROUP: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/storm";
 
@@ -210,8 +212,12 @@ fn a_storm_of_writes_and_kills_loses_nothing_halves_nothing_and_issues_no_key_tw
                 let (socket, total, stop) = (&socket, &total, &stop);
                 scope.spawn(move || write(socket, at as u64 + 1, known, total, stop));
             }
-            // From the first write to some dozens.
-            thread::sleep(Duration::from_millis(5 + kill * 37 % 150));
+            // From the first write to some dozens, however long they take here.
+            let wanted = total.load(Ordering::Relaxed) + kill * 7 % 30;
+            until("writes are acknowledged", PATIENCE, || {
+                total.load(Ordering::Relaxed) >= wanted
+            });
+            thread::sleep(Duration::from_micros(kill * 733 % 5000));
             fabric.stop(Signal::KILL);
             stop.store(true, Ordering::Relaxed);
         });
@@ -288,4 +294,70 @@ fn resources_keys_and_addresses_outlive_a_kill_and_another_file() {
     let path = path.to_string_lossy();
     let again = fabric.postern(&["apply", &path]).expect_success();
     assert_eq!(again.stdout, "no change\n");
+}
+
+/// Returns the services whose endpoint is on in a subnet.
+fn endpoints(fabric: &Fabric, subnet: &str) -> Value {
+    let all = fabric.json(&["endpoint", "list"]);
+    let rows = all.as_array().unwrap().iter();
+    let rows = rows.filter(|row| row["subnet"] == subnet);
+    rows.map(|row| row["service"].clone()).collect()
+}
+
+/// Replaces the file of a fabric that is stopped, and starts it again.
+fn run_again(fabric: &mut Fabric, text: &str) {
+    fabric.stop(Signal::TERM);
+    fabric.write("postern.toml", text);
+    fabric.run();
+}
+
+#[test]
+fn a_start_speaks_only_about_what_the_file_says_anew() {
+    if !privileged() {
+        return;
+    }
+    let file = World::default().to_string();
+    let mut fabric = Fabric::start(&file);
+    let config = fabric.config().to_string_lossy().into_owned();
+    let off = endpoints(&fabric, "subnet1");
+    let same = fabric.postern(&["diff", "--exit-code"]).expect_success();
+    assert_eq!(same.stdout, "no difference\n");
+    fabric.endpoint("enable", "subnet1", "Microsoft.Storage");
+    let on = endpoints(&fabric, "subnet1");
+    assert_ne!(on, off);
+    // The file against what runs: what apply would take back.
+    for arguments in [vec!["diff"], vec!["diff", &config]] {
+        let told = fabric.postern(&arguments).expect_success().stdout;
+        let change = "change subnet VNet1/subnet1 serviceEndpoints: [Microsoft.Storage] -> none";
+        assert!(told.contains(change), "{told}");
+    }
+    assert_eq!(fabric.postern(&["diff", "--exit-code"]).code, Some(1));
+    // A comment says nothing.
+    run_again(&mut fabric, &format!("# a comment\n{file}\n"));
+    assert_eq!(endpoints(&fabric, "subnet1"), on);
+    // Neither does what is declared of another resource; it is told as apply tells it.
+    let table = "[[routeTable]]\nname = \"rt9\"\n";
+    run_again(&mut fabric, &format!("{file}{table}"));
+    assert_eq!(endpoints(&fabric, "subnet1"), on);
+    assert!(
+        fabric.log().contains("add routeTable rt9"),
+        "{}",
+        fabric.log()
+    );
+    // What the file says anew of the network is said of all of it: the last to speak wins.
+    let wider = file.replacen("\"10.0.0.0/16\"", "\"10.0.0.0/16\", \"10.77.0.0/16\"", 1);
+    assert_ne!(wider, file);
+    run_again(&mut fabric, &format!("{wider}{table}"));
+    assert_eq!(endpoints(&fabric, "subnet1"), off);
+    let taken = "change subnet VNet1/subnet1 serviceEndpoints: [Microsoft.Storage] -> none";
+    assert!(fabric.log().contains(taken), "{}", fabric.log());
+    // What only requests made is told, and stays.
+    let path = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/postern";
+    let path = format!("{path}/providers/Microsoft.Network/routeTables/made");
+    let body = json!({ "location": "koreacentral", "properties": {} });
+    let made = fabric.control().arm("PUT", &path, &body).unwrap();
+    assert_eq!(made.0, 201, "{}", made.1);
+    let told = fabric.postern(&["diff"]).expect_success().stdout;
+    let line = format!("only running, made by a request and left by apply: {path}\n");
+    assert_eq!(told, format!("no difference\n{line}"));
 }

@@ -3,7 +3,7 @@
 use super::client::Client;
 use super::output::{Format, print, print_json};
 use super::{CliError, ReadArgs, preview};
-use crate::fabric::view::{AppliedView, ChangeView, SweepView};
+use crate::fabric::view::{AppliedView, SweepView};
 use crate::server::protocol::Request;
 use clap::Args;
 use std::fmt::Write;
@@ -73,22 +73,9 @@ fn describe(applied: &AppliedView) -> String {
     }
     let mut text = String::new();
     for change in &applied.changes {
-        let _ = writeln!(text, "{}", change_line(change));
+        let _ = writeln!(text, "{}", change.line());
     }
     text + &summary(applied.epoch, applied.sweep.as_ref())
-}
-
-/// Returns a change as a line, without its end.
-pub(super) fn change_line(change: &ChangeView) -> String {
-    let ChangeView {
-        action,
-        kind,
-        name,
-        detail,
-    } = change;
-    let words = [action, kind, name, detail].map(String::as_str);
-    let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
-    words.join(" ")
 }
 
 /// Returns the last line of what every change prints.
@@ -112,6 +99,7 @@ pub(super) fn summary(epoch: u32, sweep: Option<&SweepView>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fabric::view::ChangeView;
 
     fn applied() -> AppliedView {
         AppliedView {

@@ -12,6 +12,7 @@ mod ca;
 mod check;
 mod client;
 mod deploy;
+mod diff;
 mod down;
 mod endpoint;
 mod export;
@@ -66,6 +67,8 @@ enum Verb {
     Run(run::RunArgs),
     /// Make a configuration file the running policy: all of it, or nothing
     Apply(apply::ApplyArgs),
+    /// Show where a configuration file and what runs differ; changes nothing
+    Diff(diff::DiffArgs),
     /// Check a configuration file without a daemon and without changing anything
     Check(check::CheckArgs),
     /// Deploy an ARM template: all of it, or nothing
@@ -199,6 +202,7 @@ fn dispatch(cli: &Cli) -> Result<(), CliError> {
     match &cli.verb {
         Verb::Run(args) => run::run(args, &socket),
         Verb::Apply(args) => apply::apply(args, &mut client()?),
+        Verb::Diff(args) => diff::diff(args, &mut client()?),
         Verb::Deploy(args) => deploy::deploy(args, &mut client()?),
         Verb::Export(args) => export::export(args, &mut client()?),
         Verb::Arm(args) => arm::arm(args, &mut client()?),

@@ -1,7 +1,6 @@
 //! What a change would do, for `--dry-run`.
 
 use super::CliError;
-use super::apply::change_line;
 use super::output::{Format, print, print_json};
 use crate::fabric::view::PreviewView;
 use serde_json::Value;
@@ -20,15 +19,19 @@ fn describe(preview: &PreviewView) -> String {
     if !preview.changed {
         return "nothing would change\n".to_owned();
     }
+    lines(preview) + "nothing was changed: this was a dry run\n"
+}
+
+/// Returns what would change, a line each.
+pub(super) fn lines(preview: &PreviewView) -> String {
     let mut text = String::new();
     for resource in &preview.resources {
         let _ = writeln!(text, "{} {}", resource.action, resource.id);
     }
     for change in &preview.changes {
-        let _ = writeln!(text, "{}", change_line(change));
+        let _ = writeln!(text, "{}", change.line());
     }
-    text += &effects(&preview.effects);
-    text + "nothing was changed: this was a dry run\n"
+    text + &effects(&preview.effects)
 }
 
 /// Returns what a what-if says, for people.

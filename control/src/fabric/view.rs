@@ -33,6 +33,22 @@ pub struct ChangeView {
     pub detail: String,
 }
 
+impl ChangeView {
+    /// Returns the change as a line, without its end.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let Self {
+            action,
+            kind,
+            name,
+            detail,
+        } = self;
+        let words = [action, kind, name, detail].map(String::as_str);
+        let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        words.join(" ")
+    }
+}
+
 /// What became of the live flows under a new policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -482,6 +498,17 @@ pub struct PreviewView {
     pub changes: Vec<ChangeView>,
     /// The routes and rules of NICs that would be other ones.
     pub effects: serde_json::Value,
+}
+
+/// Where a file and what runs differ.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DiffView {
+    /// What applying the file would change.
+    #[serde(flatten)]
+    pub preview: PreviewView,
+    /// The IDs of resources that requests made, which the file does not have and `apply` leaves.
+    pub only_running: Vec<String>,
 }
 
 /// A resource that would change.

@@ -46,6 +46,8 @@ pub(super) fn answer(daemon: &Daemon, request: Request) -> Result<Value, Fault> 
             change::switch(daemon, &switch)
         }
         Request::TagsReload { name, text } => reload_tags(daemon, &name, &text),
+        Request::Diff { name, text } => change::diff(daemon, &name, &text),
+        Request::ConfigPath => encode(&daemon.file),
         Request::EndpointList => encode(&daemon.with(|fabric| fabric.endpoints())),
         Request::NsgList => encode(&daemon.with(|fabric| fabric.nsgs())),
         Request::NsgShow { name } => encode(&daemon.with(|fabric| fabric.nsg(&name))?),

@@ -6,11 +6,13 @@ use super::declare::declare;
 use super::endpoint::Switch;
 use super::live::Ticket;
 use super::protocol::{Fault, FaultCode};
+use super::said::Said;
 use crate::api::api_config;
-use crate::fabric::view::{ChangeView, PreviewView, ResourceChangeView};
+use crate::fabric::view::{ChangeView, DiffView, PreviewView, ResourceChangeView};
 use crate::fabric::{Applied, FabricError};
 use crate::{config, estate, store};
 use postern_arm::date::now;
+use postern_arm::document::Origin;
 use postern_arm::error::ArmError;
 use postern_arm::estate::{ResourceChange, Stage};
 use postern_arm::rest::Preview;
@@ -33,16 +35,16 @@ pub(super) fn apply(
     let key = daemon.key();
     let mut raised = estate::raise(&parsed.table);
     store::seal_host(&key.seal(), &mut raised.host);
-    let mark = store::mark(&key.seal(), &parsed.table);
+    let said = Said::of(&key.seal(), &parsed.table, &raised);
     let settings = estate::settings(&raised.host, &catalog, now());
     let told = api_config(&model, key, settings)
         .map_err(|error| Fault::new(FaultCode::Refused, crate::chain(&error)).in_file(name))?;
-    let act = |stage: &mut Stage| declare(stage, raised);
+    let act = |stage: &mut Stage| declare(stage, raised, |_| true);
     if dry_run {
         return preview(daemon, act).map_err(|fault| fault.in_source(name, &parsed.source));
     }
     let before = daemon.with(|fabric| fabric.model().api.clone());
-    let changed = change(daemon, Some(mark), act);
+    let changed = change(daemon, Some(said.text()), act);
     let answer = changed.map_err(|fault| fault.in_source(name, &parsed.source))?;
     daemon.tell(|now| *now = told);
     daemon.know(model.api.principals);
@@ -50,6 +52,22 @@ pub(super) fn apply(
         warn!("api.listen and api.names count from the next start on");
     }
     Ok(answer)
+}
+
+/// Tells where a file and what runs differ: what `apply` would change, and what the file does not have.
+pub(super) fn diff(daemon: &Daemon, name: &str, text: &str) -> Result<Value, Fault> {
+    let preview = apply(daemon, name, text, true)?;
+    let preview = serde_json::from_value(preview)
+        .map_err(|error| Fault::new(FaultCode::Internal, error.to_string()))?;
+    let estate = daemon.api.estate();
+    let by_request = estate
+        .documents()
+        .filter(|document| document.origin == Origin::Api)
+        .map(|document| document.id.to_string());
+    encode(&DiffView {
+        preview,
+        only_running: by_request.collect(),
+    })
 }
 
 /// Switches endpoints of a subnet.

@@ -9,13 +9,17 @@ use postern_arm::id::{ResourceId, Scope};
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
 
-/// Puts what a file declares, as it declares it. What an earlier file declared and this one does not
-/// goes; what came by requests and deployments stays.
+/// Puts what a file declares, as it declares it, where `speaks` says that it speaks of a resource. What
+/// an earlier file declared and this one does not goes; what came by requests and deployments stays.
 ///
 /// # Errors
 ///
 /// A resource cannot be as the file has it.
-pub(super) fn declare(stage: &mut Stage, raised: Raised) -> Result<(), ArmError> {
+pub(super) fn declare(
+    stage: &mut Stage,
+    raised: Raised,
+    speaks: impl Fn(&ResourceId) -> bool,
+) -> Result<(), ArmError> {
     let Raised {
         documents,
         bindings,
@@ -50,7 +54,7 @@ pub(super) fn declare(stage: &mut Stage, raised: Raised) -> Result<(), ArmError>
     for (id, binding) in bindings.drain().map(|(_, bound)| bound) {
         stage.bind(&id, Some(binding));
     }
-    for (id, mut body) in documents {
+    for (id, mut body) in documents.into_iter().filter(|(id, _)| speaks(id)) {
         if !body.contains_key("location") {
             let region = region(stage, &id, &body);
             body.insert("location".to_owned(), region.into());

@@ -5,6 +5,7 @@
 //! behind a lock. Packets know nothing of all this.
 
 mod answer;
+mod begin;
 mod change;
 mod connection;
 mod declare;
@@ -13,6 +14,7 @@ mod export;
 mod learning;
 mod live;
 pub mod protocol;
+mod said;
 mod signals;
 mod socket;
 
@@ -23,11 +25,11 @@ use crate::catalog::Catalog;
 use crate::dns::{DnsError, Resolver};
 use crate::fabric::{Fabric, Fronts};
 use crate::model::{ApiPrincipal, Model};
-use crate::store::{Commit, Saved, Store, StoreError, mark, seal_host};
+use crate::store::{Commit, Saved, Store, StoreError, seal_host};
 use live::Live;
-use postern_arm::estate::Stage;
 use postern_arm::rest::{Api, ApiConfig};
 use postern_arm::token::TokenKey;
+use said::Said;
 use signals::Signals;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -91,6 +93,8 @@ struct Daemon {
     told: Mutex<ApiConfig>,
     /// Who may log in, with their secrets as the file tells them: the estate has digests alone.
     principals: Mutex<Vec<ApiPrincipal>>,
+    /// The configuration file that it was started with.
+    file: PathBuf,
     /// Told when somebody asks for the end.
     down: Notify,
 }
@@ -178,20 +182,19 @@ fn start(
     let seal = key.seal();
     let mut raised = crate::estate::raise(&file.table);
     seal_host(&seal, &mut raised.host);
-    let mark = mark(&seal, &file.table);
+    let said = Said::of(&seal, &file.table, &raised);
     let catalog = Arc::new(catalog);
     let settings = crate::estate::settings(&raised.host, &catalog, postern_arm::date::now());
     let config = api_config(&file.model, key, settings)?;
-    let mut stage = Stage::new(&saved.estate, &config.settings);
-    let staged = if saved.file.as_ref() == Some(&mark) {
-        stage.set_host(raised.host);
-        Ok(())
-    } else {
-        declare::declare(&mut stage, raised)
-    };
-    let staged = staged.and_then(|()| stage.check());
-    staged.map_err(|error| ServerError::Estate(error.message))?;
-    let estate = stage.into_estate();
+    let known = saved.file.as_deref().map(Said::read);
+    let estate = begin::estate(
+        &saved.estate,
+        &config.settings,
+        raised,
+        (&said, known.as_ref()),
+    )
+    .map_err(|error| ServerError::Estate(error.message))?;
+    let mark = said.text();
     let model = crate::estate::load(&estate, &catalog)
         .map_err(|refused| ServerError::Estate(refused.keys))?;
     let store = Arc::new(store);
@@ -210,6 +213,7 @@ fn start(
         fabric.stop();
         return Err(error.into());
     }
+    begin::log_changes(&file.path, &saved.estate, &fabric);
     let live = Arc::new(Live::new(fabric, store));
     let platform: Arc<Live> = Arc::clone(&live);
     Ok(Daemon {
@@ -218,6 +222,7 @@ fn start(
         told: Mutex::new(config),
         principals: Mutex::new(file.model.api.principals),
         door: None,
+        file: file.path,
         down: Notify::new(),
     })
 }

@@ -62,6 +62,15 @@ pub enum Request {
         /// What is in it.
         text: String,
     },
+    /// Returns where a file and what runs differ.
+    Diff {
+        /// The file's name, for messages.
+        name: String,
+        /// What is in it.
+        text: String,
+    },
+    /// Returns the path of the file that the daemon was started with.
+    ConfigPath,
     /// Lists the endpoints of every subnet.
     EndpointList,
     /// Lists the network security groups.
@@ -269,6 +278,11 @@ mod tests {
                 name: "tags.json".to_owned(),
                 text: "{}".to_owned(),
             },
+            Request::Diff {
+                name: "a.toml".to_owned(),
+                text: String::new(),
+            },
+            Request::ConfigPath,
             Request::EndpointList,
             Request::NsgList,
             Request::NsgShow {

@@ -199,8 +199,7 @@ fn log(file: &str, applied: Option<AppliedView>) {
         return info!(file, "the file changes nothing");
     };
     for change in &applied.changes {
-        let (kind, name, detail) = (&change.kind, &change.name, &change.detail);
-        info!(file, kind, name, detail, "{}", change.action);
+        info!(file, "{}", change.line());
     }
     info!(file, epoch = applied.epoch, "the file is in force");
 }

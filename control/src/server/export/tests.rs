@@ -20,7 +20,7 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::bundled().unwrap()
 /// Returns the estate of a file.
 fn declared(table: &Table) -> Estate {
     let mut stage = Stage::new(&Estate::default(), &Settings::default());
-    declare(&mut stage, estate::raise(table)).unwrap();
+    declare(&mut stage, estate::raise(table), |_| true).unwrap();
     stage.check().unwrap();
     stage.into_estate()
 }
