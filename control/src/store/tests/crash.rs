@@ -7,6 +7,7 @@ use rand::{RngExt, SeedableRng};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 const ROUNDS: u32 = 200;
@@ -93,7 +94,8 @@ struct Told {
     acknowledged: Option<u32>,
 }
 
-fn listen(out: impl std::io::Read) -> Told {
+/// Reads what the child tells; each change that it acknowledges is passed on at once.
+fn listen(out: impl std::io::Read, changed: &Sender<()>) -> Told {
     let mut told = Told::default();
     for line in BufReader::new(out).lines() {
         let line = line.unwrap();
@@ -102,7 +104,11 @@ fn listen(out: impl std::io::Read) -> Told {
                 let key = (vnet.parse().unwrap(), subnet.parse().unwrap());
                 told.carried.push(key);
             }
-            ["acknowledges", number] => told.acknowledged = Some(number.parse().unwrap()),
+            ["acknowledges", number] => {
+                told.acknowledged = Some(number.parse().unwrap());
+                // Nobody waits for those after the kill.
+                let _ = changed.send(());
+            }
             _ => {}
         }
     }
@@ -128,9 +134,15 @@ fn two_hundred_kills_lose_nothing_halve_nothing_and_issue_no_key_twice() {
             .spawn()
             .unwrap();
         let out = child.stdout.take().unwrap();
-        let listener = std::thread::spawn(move || listen(out));
-        // From before it has opened the store to many changes later.
-        std::thread::sleep(Duration::from_micros(random.random_range(1_000..60_000)));
+        let (changed, changes) = channel();
+        let listener = std::thread::spawn(move || listen(out, &changed));
+        // From before it has opened the store to a dozen changes later, however long they take here.
+        for _ in 0..random.random_range(0..12) {
+            let change = changes.recv_timeout(Duration::from_secs(120));
+            change.expect("the child writes one change after the other");
+        }
+        // And then somewhere in the middle of the next one.
+        std::thread::sleep(Duration::from_micros(random.random_range(0..3_000)));
         child.kill().unwrap();
         child.wait().unwrap();
         let told = listener.join().unwrap();
