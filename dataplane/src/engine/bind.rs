@@ -4,7 +4,7 @@ use super::evaluate::{Path, Source};
 use super::{Context, Dropped, Engine};
 use crate::flow::FlowKey;
 use crate::policy::{PortKind, SourceId};
-use crate::snat::Lease;
+use crate::snat::{Lease, Limits, Wanted};
 use crate::stats::DropReason;
 use crate::wire::{ICMP, TCP, UDP};
 use rand::RngExt;
@@ -86,6 +86,10 @@ impl Engine {
                     .position(|&address| address == binding.address)
             })
             .unwrap_or(u32::from(key.source()) as usize % count);
+        let limits = Limits {
+            in_all: source.max_flows_per_destination,
+            of_guest: source.max_flows_per_guest,
+        };
         let flows = &self.flows;
         addresses
             .iter()
@@ -93,16 +97,19 @@ impl Engine {
             .skip(first)
             .take(count)
             .find_map(|&address| {
-                let wanted = (key.way(address), key.source_port());
-                let most = source.max_flows_per_destination;
-                let preferred = earlier
-                    .filter(|binding| binding.address == address)
-                    .map(|binding| binding.port);
+                let wanted = Wanted {
+                    way: key.way(address),
+                    own: key.source_port(),
+                    guest: key.port(),
+                    preferred: earlier
+                        .filter(|binding| binding.address == address)
+                        .map(|binding| binding.port),
+                };
                 let is_free = |port| {
                     let sent = key.translated(address, port, path.destination);
                     flows.find(sent.reply(path.egress)).is_none()
                 };
-                pools.lease(&mut self.rng, wanted, most, preferred, is_free)
+                pools.lease(&mut self.rng, wanted, limits, is_free)
             })
     }
 

@@ -506,7 +506,7 @@ fn lease_of(pair: &Pair) -> Option<Lease> {
     let [sent, reply] = pair.keys();
     let way = sent.way(reply.destination());
     pair.is_leased
-        .then(|| Lease::kept(way, reply.destination_port()))
+        .then(|| Lease::kept(way, reply.destination_port(), sent.port()))
 }
 
 #[cfg(test)]

@@ -97,6 +97,9 @@ pub struct SharedSource {
     /// The most flows of one address to one destination: address, port and protocol. A flow whose
     /// port still rests counts. None leaves it to the ports that an address has.
     pub max_flows_per_destination: Option<u32>,
+    /// The most of them that one guest has: what keeps a guest from using up a destination for all who
+    /// share the address. Ports at rest count. None lets one have all.
+    pub max_flows_per_guest: Option<u32>,
     /// The most flows of all addresses together, those that rest included. Flows beyond a limit
     /// that a new policy lowers live on; there are no new ones until enough have ended.
     pub max_flows: Option<u32>,

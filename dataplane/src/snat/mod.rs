@@ -3,26 +3,33 @@
 //! One port may serve any number of flows at once as long as their destinations differ: what must
 //! be unique is the reply tuple, and the flow table guards that. A port that no flow has is
 //! preferred, at random (RFC 6056); when there is none, ports in use are tried at random against
-//! the flow table. Each flow holds a [`Lease`] for as long as its record lives, which includes the
+//! the destination's own list and the flow table. Each flow holds a [`Lease`] for as long as its record lives, which includes the
 //! rest after its end, so that a port cannot meet late segments of another's connection.
 //!
-//! A source may limit how many flows it carries, to one destination and in all. What is counted is
-//! leases, so a port at rest counts as used: it serves its destination as little as a live one. All
-//! sources are counted, limited or not, so that a policy that sets a limit finds true numbers.
+//! A source may limit how many flows it carries, to one destination, to one destination from one guest,
+//! and in all. What is counted is leases, so a port at rest counts as used: it serves its destination as
+//! little as a live one. All sources are counted, limited or not, so that a policy that sets a limit
+//! finds true numbers.
+//!
+//! Each destination knows its ports (`ways.rs`), so that the search costs the same however many are
+//! taken, and none at all when all are.
 //!
 //! A port is leased to a flow only if it is of the class of the flow's own port (`class.rs`), so
 //! that both directions of the flow belong to one of several workers, who share the pools. "A port
 //! that no flow has" is then one of that class. With one worker every port is.
 
 mod pool;
+mod taken;
 mod ways;
 
 use crate::class::Classes;
+use crate::policy::PortId;
 use crate::wire::{ICMP, TCP, UDP};
 use pool::{PortPool, PortsByClass};
 use rand::rngs::StdRng;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use taken::Taken;
 use ways::Ways;
 
 /// What flows must have in common to need different ports: a public address, and what it talks to.
@@ -46,12 +53,13 @@ pub struct Way {
 pub struct Lease {
     way: Way,
     port: u16,
+    guest: PortId,
 }
 
 impl Lease {
     /// Returns the lease that a flow has, from what it keeps of it: to give it back, once.
-    pub(crate) fn kept(way: Way, port: u16) -> Self {
-        Self { way, port }
+    pub(crate) fn kept(way: Way, port: u16, guest: PortId) -> Self {
+        Self { way, port, guest }
     }
 
     /// Returns the public address.
@@ -65,6 +73,28 @@ impl Lease {
     pub fn port(&self) -> u16 {
         self.port
     }
+}
+
+/// What a flow needs a public port for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// What its port must be its own for.
+    pub way: Way,
+    /// The flow's own source port, whose class the public one must have.
+    pub own: u16,
+    /// Whose flow it is.
+    pub guest: PortId,
+    /// The port to give if it can be had.
+    pub preferred: Option<u16>,
+}
+
+/// How many leases there may be of one way.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// In all.
+    pub in_all: Option<u32>,
+    /// Of one guest.
+    pub of_guest: Option<u32>,
 }
 
 /// How many ports of one public address are held by at least one flow.
@@ -123,37 +153,43 @@ impl Pools {
         }
     }
 
-    /// Leases a port for `way` to a flow whose own port is `own`, unless the way has `most` leases: the
-    /// preferred port if it can be had, else any of the class. `is_free` says whether the flow table
-    /// has room for the reply tuple of a port.
+    /// Leases a port to a flow, unless its way has as many leases as the limits say: the preferred port
+    /// if it can be had, else any of the class. `is_free` says whether the flow table has room for the
+    /// reply tuple of a port; it is asked a few times at most, and not at all when there is no port.
     pub fn lease(
         &mut self,
         rng: &mut StdRng,
-        (way, own): (Way, u16),
-        most: Option<u32>,
-        preferred: Option<u16>,
+        wanted: Wanted,
+        limits: Limits,
         is_free: impl Fn(u16) -> bool,
     ) -> Option<Lease> {
-        if most.is_some_and(|most| self.ways.leases(&way) >= most) {
+        let Wanted { way, guest, .. } = wanted;
+        let of_way = self.ways.get(&way);
+        let leases = of_way.map_or(0, Taken::len);
+        let of_guest = || of_way.map_or(0, |taken| taken.of_guest(guest));
+        if limits.in_all.is_some_and(|most| leases >= most)
+            || limits.of_guest.is_some_and(|most| of_guest() >= most)
+        {
             return None;
         }
         let pool = self.pools.entry(way.address).or_default();
         let ports = pool.ports(way.protocol)?;
-        let port = match preferred.filter(|&port| is_free(port)) {
+        let eligible = self.by_class.like(wanted.own);
+        let preferred = wanted
+            .preferred
+            .filter(|&port| of_way.is_none_or(|taken| !taken.has(port)) && is_free(port));
+        let port = match preferred {
             Some(port) => port,
-            None => ports.choose(rng, self.by_class.like(own), is_free)?,
+            None => ports.choose(rng, eligible, of_way, is_free)?,
         };
-        debug_assert!(
-            self.by_class.like(own).has(port),
-            "its replies have its owner"
-        );
-        if !self.ways.add(way) {
+        debug_assert!(eligible.has(port), "its replies have its owner");
+        if !self.ways.add(way, port, guest, &self.by_class) {
             return None;
         }
-        ports.hold(port);
+        ports.hold(port, &self.by_class);
         pool.leases += 1;
         self.leases += 1;
-        Some(Lease { way, port })
+        Some(Lease { way, port, guest })
     }
 
     /// Returns whether these addresses have `most` leases together.
@@ -171,15 +207,15 @@ impl Pools {
 
     /// Takes a lease back.
     pub fn release(&mut self, lease: Lease) {
-        let Lease { way, port } = lease;
+        let Lease { way, port, guest } = lease;
         if let Some(pool) = self.pools.get_mut(&way.address)
             && let Some(ports) = pool.ports(way.protocol)
         {
-            ports.give_back(port);
+            ports.give_back(port, &self.by_class);
             pool.leases = pool.leases.saturating_sub(1);
         }
         self.leases = self.leases.saturating_sub(1);
-        self.ways.remove(&way);
+        self.ways.remove(&way, port, guest, &self.by_class);
     }
 
     /// Returns the use of every address, in ascending order.
@@ -201,76 +237,4 @@ impl Pools {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rand::SeedableRng;
-
-    const ADDRESS: Ipv4Addr = Ipv4Addr::new(65, 52, 1, 1);
-
-    fn way(last: u8) -> Way {
-        Way {
-            address: ADDRESS,
-            protocol: UDP,
-            destination: Ipv4Addr::new(8, 8, 8, last),
-            destination_port: 53,
-        }
-    }
-
-    #[test]
-    fn numbers_vanish_with_the_last_lease() {
-        let mut rng = StdRng::seed_from_u64(1);
-        let mut pools = Pools::new(8, 1, Classes::ONE);
-        let mut lease = |pools: &mut Pools, last| {
-            pools.lease(&mut rng, (way(last), 9), Some(2), None, |_| true)
-        };
-        let held: Vec<Lease> = [1, 1, 2]
-            .into_iter()
-            .map(|last| lease(&mut pools, last).unwrap())
-            .collect();
-        assert_eq!(lease(&mut pools, 1), None, "the way is full");
-        assert_eq!(
-            [1, 2, 3].map(|last| pools.ways.leases(&way(last))),
-            [2, 1, 0]
-        );
-        assert!(pools.are_full(&[ADDRESS], 3) && !pools.are_full(&[ADDRESS], 4));
-        for lease in held {
-            pools.release(lease);
-        }
-        assert_eq!((pools.ways.len(), pools.leases), (0, 0));
-        assert!(!pools.are_full(&[ADDRESS], 1));
-    }
-
-    #[test]
-    fn what_gets_no_port_is_not_counted() {
-        let mut rng = StdRng::seed_from_u64(2);
-        let mut pools = Pools::new(8, 1, Classes::ONE);
-        assert_eq!(
-            pools.lease(&mut rng, (way(1), 9), None, None, |_| false),
-            None
-        );
-        let esp = Way {
-            protocol: 50,
-            ..way(1)
-        };
-        assert_eq!(pools.lease(&mut rng, (esp, 9), None, None, |_| true), None);
-        assert_eq!((pools.ways.len(), pools.leases), (0, 0));
-    }
-
-    #[test]
-    fn addresses_of_another_source_are_not_added() {
-        let mut rng = StdRng::seed_from_u64(3);
-        let mut pools = Pools::new(8, 1, Classes::ONE);
-        let held: Vec<Lease> = (0..3)
-            .map(|last| {
-                pools
-                    .lease(&mut rng, (way(last), 9), None, None, |_| true)
-                    .unwrap()
-            })
-            .collect();
-        assert!(!pools.are_full(&[Ipv4Addr::new(65, 52, 1, 2)], 1));
-        assert!(pools.are_full(&[ADDRESS, Ipv4Addr::new(65, 52, 1, 2)], 3));
-        for lease in held {
-            pools.release(lease);
-        }
-    }
-}
+mod tests;

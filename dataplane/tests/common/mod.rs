@@ -179,6 +179,34 @@ impl Rig {
         self.check();
     }
 
+    /// Sends a packet in by `port`, whatever becomes of it, and counts that. Not every counter is compared:
+    /// see [`Self::check`].
+    pub fn send_any(&mut self, port: PortId, packet: &[u8]) -> Verdict {
+        let mut bytes = [&[0; Frame::HEADROOM], packet].concat();
+        let mut frame = Frame::with_room(VnetHdr::default(), &mut bytes, Frame::HEADROOM);
+        let verdict = self.engine.process(self.clock(), port, &mut frame);
+        let counts = self.expected.ports.entry(port.0).or_default();
+        counts[0] += 1;
+        counts[1] += packet.len() as u64;
+        match verdict {
+            Verdict::Forward(out) => {
+                let counts = self.expected.ports.entry(out.0).or_default();
+                counts[2] += 1;
+                counts[3] += frame.packet().len() as u64;
+            }
+            Verdict::Cut(_) => panic!("a flood is of small packets"),
+            Verdict::Drop(reason) => {
+                let direction = match self.engine.snapshot().nic(port) {
+                    Some(_) => Direction::Outbound,
+                    None => Direction::Inbound,
+                };
+                let key = (port.0, format!("{direction:?}"), reason.name());
+                *self.expected.drops.entry(key).or_default() += 1;
+            }
+        }
+        verdict
+    }
+
     /// Takes the packets that the engine made, so that they are counted with what caused them.
     #[track_caller]
     fn collect_made(&mut self) {

@@ -216,7 +216,7 @@ fn leased_port_comes_back_as_it_was() {
     let forward = key((0, 1, 2));
     let public = Ipv4Addr::new(20, 0, 0, 9);
     let sent = forward.translated(public, 4_000, forward.destination());
-    let lease = || Lease::kept(forward.way(public), 4_000);
+    let lease = || Lease::kept(forward.way(public), 4_000, forward.port());
     let mut leased = opening(forward, sent.reply(PortId(9)), 0);
     leased.why.source = SourceKind::Shared;
     leased.why.public = Some(public);
