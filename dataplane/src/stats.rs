@@ -147,6 +147,8 @@ pub struct PortCounters {
     pub sent_bytes: u64,
     /// Frames that Postern made itself and sent to the port: resets and ICMP errors.
     pub made_frames: u64,
+    /// Flows that the port opened and that gave way to others ([`Counters::flows_evicted`]).
+    pub flows_evicted: u64,
     drops: [[u64; REASONS]; 2],
 }
 
@@ -158,6 +160,7 @@ impl Default for PortCounters {
             sent_frames: 0,
             sent_bytes: 0,
             made_frames: 0,
+            flows_evicted: 0,
             drops: [[0; REASONS]; 2],
         }
     }
@@ -194,6 +197,7 @@ impl PortCounters {
         self.sent_frames += other.sent_frames;
         self.sent_bytes += other.sent_bytes;
         self.made_frames += other.made_frames;
+        self.flows_evicted += other.flows_evicted;
         let counts = self.drops.iter_mut().flatten();
         for (count, more) in counts.zip(other.drops.iter().flatten()) {
             *count += more;
@@ -245,6 +249,9 @@ pub struct Counters {
     pub flows_ended: u64,
     /// Flow pairs that a policy change closed.
     pub flows_closed: u64,
+    /// Flow pairs that gave way to others in a full table, or at a NIC that has as many as it may have:
+    /// half-open and unanswered ones, and answered ones beyond their port's share.
+    pub flows_evicted: u64,
 }
 
 impl Counters {
@@ -269,6 +276,7 @@ impl Counters {
             flows_opened,
             flows_ended,
             flows_closed,
+            flows_evicted,
         } = other;
         if let Some(last) = ports.len().checked_sub(1)
             && last >= self.ports.len()
@@ -284,6 +292,15 @@ impl Counters {
         self.flows_opened += flows_opened;
         self.flows_ended += flows_ended;
         self.flows_closed += flows_closed;
+        self.flows_evicted += flows_evicted;
+    }
+
+    /// Counts a flow that this port opened and that gave way.
+    pub(crate) fn flow_evicted(&mut self, port: PortId) {
+        self.flows_evicted += 1;
+        if let Some(counters) = self.port_mut(port) {
+            counters.flows_evicted += 1;
+        }
     }
 
     /// Counts a decision.
@@ -343,6 +360,7 @@ mod tests {
             ports.sent_frames += 3;
             ports.sent_bytes += 4;
             ports.made_frames += 5;
+            ports.flows_evicted += 6;
             for by in [DeniedBy::EndpointPolicy, DeniedBy::PublicAccessDisabled] {
                 counters.decided(resource, Ruling::Deny(by));
             }
@@ -352,6 +370,7 @@ mod tests {
         counters.flows_opened = times;
         counters.flows_ended = times * 10;
         counters.flows_closed = times * 100;
+        counters.flows_evicted = times * 1000;
         counters
     }
 

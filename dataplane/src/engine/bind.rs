@@ -2,20 +2,24 @@
 
 use super::evaluate::{Path, Source};
 use super::{Context, Dropped, Engine};
-use crate::flow::FlowKey;
+use crate::flow::{FlowKey, FlowTable, PairId, Side};
 use crate::policy::{PortKind, SourceId};
 use crate::snat::{Lease, Limits, Wanted};
 use crate::stats::DropReason;
 use crate::wire::{ICMP, TCP, UDP};
+use core::time::Duration;
 use rand::RngExt;
 use std::net::Ipv4Addr;
 
 /// Where the search for another source port begins: well-known ports are kept apart, as in the
 /// pools.
 const FIRST_PORT: u16 = 1024;
-/// How many ports are tried for a native flow whose own is taken, before it is refused. While one
-/// in 50 is free, the chance to miss it is 0.98^1024, about 1 in 10^9.
-const NATIVE_TRIES: usize = 1024;
+/// How many ports are tried for a native flow whose own is taken. While half are free, the chance to miss
+/// them is 1 in 10^9; where all of these are taken, another guest has nearly all.
+const NATIVE_TRIES: usize = 32;
+
+/// How long a flow is idle before another guest's may have its port: its answer may be on its way.
+const LATE: Duration = Duration::from_millis(100);
 
 /// A public address and port that an earlier flow of the same tuple had.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +118,8 @@ impl Engine {
     }
 
     /// Returns the source port of a flow that keeps its source address: its own, or where another
-    /// flow has the reply tuple, one for which it is free. So two networks whose NICs have equal
+    /// flow has the reply tuple, one for which it is free, or that of a flow which another guest with the
+    /// same address can do without: that one has nearly all. So two networks whose NICs have equal
     /// addresses reach one service with equal ports and never meet.
     ///
     /// Only what belongs to no network sees flows of several, and so only there a port may change: to
@@ -132,18 +137,27 @@ impl Engine {
         if !is_shared || !has_port || path.tunnel.is_some() {
             return Ok(key.source_port());
         }
-        let flows = &self.flows;
-        let is_free = |&port: &u16| {
-            let sent = key.translated(key.source(), port, path.destination);
-            flows.find(sent.reply(path.egress)).is_none()
-        };
         let (classes, own) = (self.share.classes(), key.source_port());
-        let random = core::iter::repeat_with(|| self.rng.random_range(FIRST_PORT..=u16::MAX));
+        let (rng, flows) = (&mut self.rng, &self.flows);
+        let random = core::iter::repeat_with(|| rng.random_range(FIRST_PORT..=u16::MAX));
         let others = random.filter(|&port| classes.are_one(port, own));
-        core::iter::once(own)
-            .chain(others.take(NATIVE_TRIES))
-            .find(is_free)
-            .ok_or(context.dropped(DropReason::ReplyTupleTaken))
+        let mut spare: Option<(Duration, u16, PairId)> = None;
+        for port in core::iter::once(own).chain(others.take(NATIVE_TRIES)) {
+            let sent = key.translated(key.source(), port, path.destination);
+            let Some((id, _)) = flows.find(sent.reply(path.egress)) else {
+                return Ok(port);
+            };
+            if let Some(idle) = spare_for(flows, context, id)
+                && spare.is_none_or(|(most, ..)| idle > most)
+            {
+                spare = Some((idle, port, id));
+            }
+        }
+        let (_, port, id) = spare.ok_or(context.dropped(DropReason::ReplyTupleTaken))?;
+        if let Some(ended) = self.flows.remove(id) {
+            self.evict(ended);
+        }
+        Ok(port)
     }
 
     /// Gives a lease back to its pool.
@@ -151,5 +165,21 @@ impl Engine {
         if let Some(lease) = lease {
             self.share.pools().release(lease);
         }
+    }
+}
+
+/// Returns how gladly another guest's flow is given up for one that finds no port beside that guest's:
+/// unanswered ones first, then by how long they are idle; never a connection.
+fn spare_for(flows: &FlowTable, context: &Context<'_, '_>, id: PairId) -> Option<Duration> {
+    let pair = flows.get(id)?;
+    if pair.key(Side::Initiator).port() == context.ingress {
+        return None;
+    }
+    let idle = context.now.since(pair.seen);
+    match (flows.waits(id), &pair.tcp) {
+        _ if idle < LATE => None,
+        (true, _) => Some(Duration::MAX),
+        (false, None) => Some(idle),
+        (false, Some(_)) => None,
     }
 }

@@ -4,9 +4,10 @@ use super::bind::Binding;
 use super::evaluate::{NsgMode, Path, Request, Source};
 use super::{Context, Dropped, Engine, Network, Unsent, make};
 use crate::flow::{
-    Ended, FlowKey, InsertError, Life, Opening, PairId, Side, SourceKind, TcpTrack, Why,
+    Ended, FlowKey, InsertError, Life, Opener, Opening, PairId, RouteKind, Side, SourceKind,
+    TcpTrack, Why,
 };
-use crate::policy::{Direction, PortId, PublicAddress, Snapshot, SourceId, Tuple};
+use crate::policy::{Direction, PortId, PortKind, PublicAddress, Snapshot, SourceId, Tuple};
 use crate::stats::DropReason;
 use crate::wire::{Fragment, Transport};
 use core::time::Duration;
@@ -45,6 +46,22 @@ impl Engine {
         let id = opened.inspect_err(|_| self.give_places_back([context.ingress, path.egress]))?;
         self.pass(context, id, Side::Initiator);
         self.send(context, path.egress, size)
+    }
+
+    /// Returns whose flow it is that comes in by `ingress`: of a NIC its own, of the other ports one
+    /// of many hosts'.
+    fn opener(&self, ingress: PortId, path: &Path) -> Opener {
+        if path.route == RouteKind::Platform {
+            return Opener::to_platform(ingress);
+        }
+        let kind = |port| self.snapshot.port(port).map(|port| &port.kind);
+        match (kind(ingress), kind(path.egress)) {
+            (Some(PortKind::Nic(_)) | None, _) => Opener::host(ingress),
+            // One port has the addresses of many services.
+            (_, Some(PortKind::Service)) => Opener::many(ingress, path.destination.to_bits()),
+            // No address of a host is as small as the number of a port.
+            _ => Opener::many(ingress, u32::from(path.egress.0) + 1),
+        }
     }
 
     /// Returns the state that the packet opens a TCP connection in, none for another protocol, and
@@ -106,6 +123,7 @@ impl Engine {
         };
         let opening = Opening {
             keys: [key, reply],
+            opener: self.opener(context.ingress, path),
             why,
             epoch: snapshot.epoch,
             idle_timeout,
@@ -144,27 +162,39 @@ impl Engine {
     }
 
     /// Counts a flow at both ends before it is opened, so that several engines keep to one limit.
-    /// Refuses that of a NIC which has as many as it may have.
-    fn take_places(&self, context: &Context<'_, '_>, egress: PortId) -> Result<(), Dropped> {
-        let counts = self.share.flow_counts();
+    /// Refuses that of a NIC which has as many as it may have; but where another port has taken most of
+    /// what a receiver may have, with flows that nobody answered, one of those gives way.
+    fn take_places(&mut self, context: &Context<'_, '_>, egress: PortId) -> Result<(), Dropped> {
         let most_of = |port| match self.snapshot.nic(port) {
             Some(_) => self.snapshot.settings.max_nic_flows,
             None => u32::MAX,
         };
         let ingress = context.ingress;
+        let (most_out, most_in) = (most_of(ingress), most_of(egress));
         let refused = |port, direction| Dropped {
             port,
             direction,
             reason: DropReason::NicFlowLimit,
         };
-        if !counts.take(ingress, Side::Initiator, most_of(ingress)) {
+        let counts = self.share.flow_counts();
+        if !counts.take(ingress, Side::Initiator, most_out) {
             return Err(refused(ingress, Direction::Outbound));
         }
-        if !counts.take(egress, Side::Responder, most_of(egress)) {
-            counts.give_back(ingress, Side::Initiator);
-            return Err(refused(egress, Direction::Inbound));
+        if counts.take(egress, Side::Responder, most_in) {
+            return Ok(());
         }
-        Ok(())
+        if let Some(ended) = self.flows.make_room_towards(ingress, egress) {
+            self.evict(ended);
+            if self
+                .share
+                .flow_counts()
+                .take(egress, Side::Responder, most_in)
+            {
+                return Ok(());
+            }
+        }
+        self.share.flow_counts().give_back(ingress, Side::Initiator);
+        Err(refused(egress, Direction::Inbound))
     }
 
     /// Gives back what a flow between these ports took of their numbers.
@@ -180,9 +210,24 @@ impl Engine {
         self.give_places_back(ended.keys.map(FlowKey::port));
     }
 
-    /// Inserts a pair; if it is not taken, its lease goes back.
+    /// Ends a flow that gives way to another.
+    pub(super) fn evict(&mut self, ended: Ended) {
+        if ended.life == Life::Live {
+            let [key, _] = ended.keys;
+            self.counters.flow_evicted(key.port());
+        }
+        self.settle(ended);
+    }
+
+    /// Inserts a pair, in a full table in the place of another; if it is not taken, its lease goes back.
     fn insert(&mut self, context: &Context<'_, '_>, opening: Opening) -> Result<PairId, Dropped> {
-        let patience = opening.patience(&self.snapshot.settings.timers);
+        if self.flows.is_full()
+            && let Some(ended) = self.flows.make_room(opening.opener)
+        {
+            self.evict(ended);
+        }
+        let timers = &self.snapshot.settings.timers;
+        let patience = self.flows.unanswered(opening.patience(timers), timers);
         match self.flows.insert(opening, context.now.plus(patience)) {
             Ok(id) => {
                 self.counters.flows_opened += 1;

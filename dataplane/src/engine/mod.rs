@@ -30,7 +30,7 @@ pub use share::Share;
 pub use sweep::SweepReport;
 pub use view::FlowView;
 
-use crate::flow::{FlowKey, FlowTable, FragmentTable, Life, PairId, Side};
+use crate::flow::{FlowKey, FlowTable, FragmentTable, Life, Pair, PairId, Side};
 use crate::policy::{CloseMode, Direction, PortId, PortKind, Snapshot};
 use crate::snat::PoolView;
 use crate::stats::{Counters, DropReason};
@@ -43,7 +43,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use sweep::Sweep;
 
-pub use crate::flow::{Admission, RouteKind, SourceKind, Tunnel};
+pub use crate::flow::{Admission, RouteKind, ShareView, SourceKind, Tunnel};
 
 /// What stays the same for an engine's life.
 #[derive(Clone, Copy, Debug)]
@@ -335,7 +335,12 @@ impl Engine {
                 if let Some(patience) = self.flows.patience(id, timers) {
                     self.flows.rearm(id, context.now.plus(patience));
                 }
+                if self.flows.get(id).is_some_and(Pair::is_open) {
+                    self.flows.answered(id);
+                }
             }
+        } else if side == Side::Responder && pair.is_unanswered() {
+            self.flows.answered(id);
         }
         self.pass(context, id, side);
         self.send(context, egress, size)
@@ -496,6 +501,13 @@ impl Engine {
     #[must_use]
     pub fn max_flows(&self) -> usize {
         self.flows.max()
+    }
+
+    /// Returns how many flows each port has that it opened, and how many of them give way when the table
+    /// is full. A port may be named twice: what it opened to the platform is counted apart.
+    #[must_use]
+    pub fn shares(&self) -> Vec<ShareView> {
+        self.flows.shares()
     }
 
     /// Returns the use of every shared public address, by all engines that share the work.

@@ -26,7 +26,7 @@
 //! | unsolicited packets, resets of the unknown | are answered by the policy alone; that there is no flow is known by the one that would have it |
 //! | services' answers between wrong addresses | have the ports of the flow that they miss |
 //! | NIC limits, NAT gateway limits | counted here |
-//! | room for flows | an even share each: an engine refuses a flow (`flow_table_full`) when its own share is used up, which can be before all shares are |
+//! | room for flows | an even share each: an engine looks for a flow that gives way, or refuses the new one (`flow_table_full`), when its own share is used up, which can be before all shares are. Whose flows give way is told by those of the engine, which has its part of everybody's |
 //! | a new policy | each engine puts it in force between two packets and walks its own flows; each flow is judged once, by its owner, and reports are added up |
 //! | a port that takes over a number | each engine puts its own counters back when it learns of it; no packet of the port is read before all have |
 //! | looking ahead | reads the engine's own table, and is worth nothing for another's packets |

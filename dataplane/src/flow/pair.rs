@@ -180,6 +180,29 @@ impl Pair {
         u64::from(self.epoch.0) ^ self.seen.as_millis()
     }
 
+    /// Returns whether the responder has not answered yet; of TCP whether the handshake is not done.
+    #[must_use]
+    #[inline]
+    pub fn is_unanswered(&self) -> bool {
+        match &self.tcp {
+            Some(tcp) => matches!(tcp.state(), TcpState::SynSent | TcpState::SynReceived),
+            None => {
+                let [_, answers] = self.frames;
+                answers == 0
+            }
+        }
+    }
+
+    /// Returns whether the pair is a TCP connection whose handshake is done.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        let state = self.tcp.as_ref().map(TcpTrack::state);
+        matches!(
+            state,
+            Some(TcpState::Established | TcpState::Closing | TcpState::Closed)
+        )
+    }
+
     /// Counts a frame of `side` at `now`.
     #[inline]
     pub fn count(&mut self, side: Side, now: Now, len: usize) {

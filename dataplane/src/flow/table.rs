@@ -5,8 +5,11 @@
 //! a key to the number and the side. Room for all of it is reserved at the start and touched when it
 //! is used, so that nothing ever moves.
 
+mod room;
+
 use super::decisions::{Decision, Decisions};
 use super::pair::patience;
+use super::shares::{Opener, Place, Places, Shares};
 use super::wheel::{Link, Links, Wheel};
 use super::{FlowKey, Life, Pair, Side, TcpTrack, Tunnel, Why};
 use crate::index::{Index, tag_of};
@@ -44,6 +47,8 @@ pub enum InsertError {
 pub struct Opening {
     /// The keys by which packets of the initiator and of the responder come in.
     pub keys: [FlowKey; 2],
+    /// Whose flow it is.
+    pub opener: Opener,
     /// Why it is so. What follows from the keys must be as in them.
     pub why: Why,
     /// The policy that decided it.
@@ -84,12 +89,19 @@ pub struct Ended {
 #[derive(Clone, Copy, Debug)]
 struct Remains {
     link: Link,
+    place: Place,
     opened: Now,
 }
 
 impl Links for Vec<Remains> {
     fn link(&mut self, id: u32) -> Option<&mut Link> {
         self.get_mut(id as usize).map(|remains| &mut remains.link)
+    }
+}
+
+impl Places for Vec<Remains> {
+    fn place(&mut self, id: u32) -> Option<&mut Place> {
+        self.get_mut(id as usize).map(|remains| &mut remains.place)
     }
 }
 
@@ -110,6 +122,7 @@ pub struct FlowTable {
     decisions: Decisions,
     hasher: SeedableRandomState,
     wheel: Wheel,
+    shares: Shares,
 }
 
 fn entry(id: u32, side: Side) -> u32 {
@@ -142,6 +155,7 @@ impl FlowTable {
             decisions: Decisions::new(hasher.clone()),
             hasher,
             wheel: Wheel::new(),
+            shares: Shares::new(max),
         }
     }
 
@@ -337,13 +351,6 @@ impl FlowTable {
         }
     }
 
-    /// Returns how long a pair stays without another packet.
-    #[must_use]
-    pub fn patience(&self, id: PairId, timers: &Timers) -> Option<Duration> {
-        let pair = self.get(id)?;
-        Some(pair.patience(self.idle_timeout(id), timers))
-    }
-
     /// Inserts both directions of a pair, the reply key first, and arms its expiry.
     ///
     /// # Errors
@@ -379,6 +386,7 @@ impl FlowTable {
     ) -> Result<PairId, (InsertError, Option<Lease>)> {
         let Opening {
             keys,
+            opener,
             why,
             epoch,
             idle_timeout,
@@ -403,6 +411,7 @@ impl FlowTable {
             return Err((InsertError::Full, lease));
         }
         self.put(id, pair, now);
+        self.shares.open(&mut self.remains, id, opener);
         debug_assert_eq!(self.why(PairId(id)), Some(why), "it is kept");
         self.wheel.arm(&mut self.remains, id, deadline);
         Ok(PairId(id))
@@ -432,6 +441,7 @@ impl FlowTable {
     fn put(&mut self, id: u32, pair: Pair, now: Now) {
         let remains = Remains {
             link: Link::NEW,
+            place: Place::NEW,
             opened: now,
         };
         let at = id as usize;
@@ -464,6 +474,7 @@ impl FlowTable {
             self.index.remove(tag, entry(id.0, side));
         }
         self.decisions.release(pair.decision);
+        self.shares.close(&mut self.remains, id.0);
         if let Some(remains) = self.remains.get_mut(id.0 as usize) {
             remains.link = Link::free(self.free);
             self.free = Some(id.0);

@@ -56,6 +56,8 @@ pub struct Timers {
     pub udp_hold: Duration,
     /// An ICMP echo flow.
     pub icmp_idle: Duration,
+    /// A flow that nobody answered, while such flows take more than half of the table.
+    pub unanswered: Duration,
     /// A flow that the policy closed: how long late segments are answered.
     pub tombstone: Duration,
 }
@@ -71,6 +73,7 @@ impl Default for Timers {
             udp_idle: Duration::from_secs(240),
             udp_hold: Duration::from_secs(65),
             icmp_idle: Duration::from_secs(60),
+            unanswered: Duration::from_secs(10),
             tombstone: Duration::from_secs(30),
         }
     }

@@ -154,7 +154,7 @@ mod tests {
                 for to in 0..12 {
                     let held = map.get(&to);
                     let taken = ways.get(&way(to));
-                    prop_assert_eq!(taken.map(Taken::len), held.map(|held| held.len() as u32));
+                    prop_assert_eq!(taken.map(Taken::len), held.map(|held| u32::try_from(held.len()).unwrap()));
                     for guest in 0..3 {
                         let count = held.map(|held| held.iter().filter(|of| of.1 == guest).count());
                         let counted = taken.map(|taken| taken.of_guest(PortId(guest)) as usize);
