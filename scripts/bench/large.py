@@ -45,6 +45,8 @@ def toml(lab):
     chance = random.Random(6)
     parts = [
         f"""location = "koreacentral"
+[settings]
+defaultOutboundPortsPerNic = 64512
 [internet]
 addresses = ["{policy.INTERNET}/24"]
 {policy.device(lab, "inet", "on")}

@@ -65,6 +65,8 @@ def toml(lab, offload):
     """The file of `small`: every path that the columns take."""
     rules = "".join(toml_rule(rule, 100 + at) for at, rule in enumerate(RULES))
     text = f"""location = "koreacentral"
+[settings]
+defaultOutboundPortsPerNic = 64512
 [internet]
 addresses = ["{INTERNET}/24"]
 {device(lab, "inet", offload)}

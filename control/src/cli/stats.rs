@@ -28,10 +28,13 @@ fn describe(stats: &StatsView) -> String {
     if !stats.fronts.resources.is_empty() {
         parts.push(fronts(stats).to_string());
     }
+    if stats.ports.iter().any(|port| port.flows + port.evicted > 0) {
+        parts.push(shares(stats).to_string());
+    }
     let flows = &stats.flows;
     parts.push(format!(
-        "flows: {} of at most {}, {} opened, {} ended, {} closed by policy\n",
-        flows.count, flows.max, flows.opened, flows.ended, flows.closed
+        "flows: {} of at most {}, {} opened, {} ended, {} closed by policy, {} gave way\n",
+        flows.count, flows.max, flows.opened, flows.ended, flows.closed, flows.evicted
     ));
     parts.join("\n")
 }
@@ -50,6 +53,19 @@ fn ports(stats: &StatsView) -> Table {
             port.made_frames.to_string(),
             dropped.to_string(),
         ]);
+    }
+    table
+}
+
+fn shares(stats: &StatsView) -> Table {
+    let header = ["PORT", "FLOWS", "UNANSWERED", "GAVE WAY"];
+    let mut table = Table::new(header).right(&["FLOWS", "UNANSWERED", "GAVE WAY"]);
+    for port in &stats.ports {
+        if port.flows + port.evicted > 0 {
+            let counts = [port.flows, port.unanswered, port.evicted].map(|count| count.to_string());
+            let [flows, unanswered, evicted] = counts;
+            table.row([port.name.clone(), flows, unanswered, evicted]);
+        }
     }
     table
 }
@@ -132,6 +148,9 @@ mod tests {
                 sent_frames: 9,
                 sent_bytes: 900,
                 made_frames: 1,
+                flows: 3,
+                unanswered: 2,
+                evicted: 5,
                 drops: vec![
                     DropView {
                         direction: "Inbound".to_owned(),
@@ -157,6 +176,7 @@ mod tests {
                 opened: 7,
                 ended: 3,
                 closed: 1,
+                evicted: 5,
             },
         }
     }
@@ -178,7 +198,10 @@ mod tests {
              FRONT    ALLOWED  DENIED  BACKEND FAILED       IN    OUT\n\
              contoso       12       7               1  2.0 KiB  900 B\n\
              \n\
-             flows: 3 of at most 100, 7 opened, 3 ended, 1 closed by policy\n"
+             PORT     FLOWS  UNANSWERED  GAVE WAY\n\
+             nic/vm0      3           2         5\n\
+             \n\
+             flows: 3 of at most 100, 7 opened, 3 ended, 1 closed by policy, 5 gave way\n"
         );
     }
 

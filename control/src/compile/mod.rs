@@ -7,6 +7,7 @@ mod access;
 mod entries;
 mod nsg;
 mod numbers;
+mod outbound;
 mod ports;
 mod routes;
 mod tags;
@@ -208,6 +209,7 @@ impl<'m> Compiler<'m, '_> {
             tcp_idle: gateway.idle_timeout_minutes.map(minutes),
             resets_unknown: true,
             max_flows_per_destination: Some(settings.nat_gateway_flows_per_destination),
+            max_flows_per_guest: settings.nat_gateway_ports_per_nic,
             max_flows: Some(settings.nat_gateway_flows),
             ..SharedSource::default()
         });
@@ -280,6 +282,7 @@ impl<'m> Compiler<'m, '_> {
             let compiled = self.nic(nic, port)?;
             kinds.insert(port, PortKind::Nic(compiled));
         }
+        self.share_out(&kinds);
         if self.model.internet.is_some() {
             let port = self.port(ports::INTERNET)?;
             self.snapshot.internet = Some(port);
@@ -305,6 +308,26 @@ impl<'m> Compiler<'m, '_> {
         self.snapshot.platform.extend(hosts);
         kinds.insert(port, PortKind::Platform);
         Ok(kinds)
+    }
+
+    /// Gives each NIC its part of the default outbound address.
+    fn share_out(&mut self, kinds: &HashMap<PortId, PortKind>) {
+        let last = self.snapshot.sources.len().checked_sub(1);
+        let Some(default) = last.filter(|_| self.model.default_outbound.is_some()) else {
+            return;
+        };
+        let shares_it = |kind: &&PortKind| match kind {
+            PortKind::Nic(nic) => matches!(
+                nic.public,
+                PublicSource::Shared(id) if usize::from(id.0) == default
+            ),
+            _ => false,
+        };
+        let nics = kinds.values().filter(shares_it).count();
+        let told = self.model.settings.default_outbound_ports_per_nic;
+        if let Some(source) = self.snapshot.sources.get_mut(default) {
+            source.max_flows_per_guest = Some(told.unwrap_or(outbound::ports_per_nic(nics)));
+        }
     }
 
     fn delivery(&self, service: &ServiceInstance) -> Result<Delivery, CompileError> {

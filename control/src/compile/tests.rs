@@ -283,6 +283,8 @@ fn the_gateway_comes_before_the_own_address_and_that_before_the_default() {
     let outbound = compiled.snapshot.source(default).unwrap();
     assert!(outbound.tcp_idle.is_none() && !outbound.resets_unknown);
     assert_eq!(limits(outbound), (None, None));
+    assert_eq!(shared.max_flows_per_guest, None);
+    assert_eq!(outbound.max_flows_per_guest, Some(1024));
     let publics = &compiled.snapshot.publics;
     assert_eq!(publics.len(), 5);
     assert_eq!(publics[&ip("65.52.1.2")], PublicAddress::Shared(gateway));

@@ -19,6 +19,8 @@ const SETTINGS_KEYS: &[&str] = &[
     "maxFlowsPerNic",
     "natGatewayFlowsPerDestination",
     "natGatewayFlows",
+    "natGatewayPortsPerNic",
+    "defaultOutboundPortsPerNic",
     "maxFlows",
 ];
 
@@ -31,6 +33,7 @@ const TIMER_KEYS: &[&str] = &[
     "udpIdle",
     "udpHold",
     "icmpIdle",
+    "unanswered",
     "tombstone",
 ];
 
@@ -80,6 +83,10 @@ pub(super) fn settings(root: &Section<'_>) -> Settings {
     {
         settings.nat_gateway_flows_per_destination = flows;
     }
+    settings.nat_gateway_ports_per_nic =
+        section.number("natGatewayPortsPerNic", 1, MOST_DESTINATION_FLOWS);
+    settings.default_outbound_ports_per_nic =
+        section.number("defaultOutboundPortsPerNic", 1, MOST_DESTINATION_FLOWS);
     if let Some(flows) = section.number("natGatewayFlows", 1, MOST_FLOWS) {
         settings.nat_gateway_flows = flows;
     }
@@ -103,6 +110,7 @@ pub(super) fn timers(root: &Section<'_>) -> Timers {
         ("udpIdle", &mut timers.udp_idle),
         ("udpHold", &mut timers.udp_hold),
         ("icmpIdle", &mut timers.icmp_idle),
+        ("unanswered", &mut timers.unanswered),
         ("tombstone", &mut timers.tombstone),
     ] {
         let Some(text) = section.text(key, A_DURATION) else {

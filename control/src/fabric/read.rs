@@ -17,6 +17,7 @@ use postern_dataplane::io::WorkerGone;
 use postern_dataplane::policy::{PortId, RuleId};
 use postern_dataplane::snat::PoolView;
 use postern_dataplane::stats::{Counters, PortCounters};
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// Why there is no answer.
@@ -107,28 +108,39 @@ impl Fabric<LinuxHost> {
     pub fn stats(&self) -> Result<StatsView, ReadError> {
         let look = |engine: &Engine| {
             let sizes = (engine.flow_count() as u64, engine.max_flows() as u64);
-            (engine.counters().clone(), engine.snat(), sizes)
+            let shares = engine.shares();
+            (engine.counters().clone(), engine.snat(), sizes, shares)
         };
         let mut counters = Counters::default();
         let (mut count, mut max) = (0, 0);
         // Of these there is one for all workers.
         let mut pools = Vec::new();
-        for (counted, of_all, sizes) in self.host.worker().query(look)? {
+        let mut shares: HashMap<PortId, [u64; 2]> = HashMap::new();
+        for (counted, of_all, sizes, of_ports) in self.host.worker().query(look)? {
             counters.add(&counted);
             pools = of_all;
             count += sizes.0;
             max += sizes.1;
+            for share in of_ports {
+                let [flows, waiting] = shares.entry(share.port).or_default();
+                *flows += u64::from(share.flows);
+                *waiting += u64::from(share.waiting);
+            }
         }
         let Counters {
             flows_opened,
             flows_ended,
             flows_closed,
+            flows_evicted,
             ..
         } = counters;
         let none = PortCounters::default();
         let ports = self
             .in_order()
-            .map(|spec| port_stats(spec, counters.port(spec.id).unwrap_or(&none)))
+            .map(|spec| {
+                let share = shares.get(&spec.id).copied().unwrap_or_default();
+                port_stats(spec, counters.port(spec.id).unwrap_or(&none), share)
+            })
             .collect();
         let flows = FlowStatsView {
             count,
@@ -136,6 +148,7 @@ impl Fabric<LinuxHost> {
             opened: flows_opened,
             ended: flows_ended,
             closed: flows_closed,
+            evicted: flows_evicted,
         };
         Ok(StatsView {
             ports,
@@ -295,7 +308,11 @@ fn known<'n>(names: impl Iterator<Item = &'n str>) -> String {
     }
 }
 
-fn port_stats(spec: &PortSpec, counters: &PortCounters) -> PortStatsView {
+fn port_stats(
+    spec: &PortSpec,
+    counters: &PortCounters,
+    [flows, unanswered]: [u64; 2],
+) -> PortStatsView {
     let drops = counters
         .drops()
         .map(|(direction, reason, frames)| DropView {
@@ -310,6 +327,9 @@ fn port_stats(spec: &PortSpec, counters: &PortCounters) -> PortStatsView {
         sent_frames: counters.sent_frames,
         sent_bytes: counters.sent_bytes,
         made_frames: counters.made_frames,
+        flows,
+        unanswered,
+        evicted: counters.flows_evicted,
         drops: drops.collect(),
     }
 }

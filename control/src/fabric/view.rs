@@ -313,6 +313,15 @@ pub struct PortStatsView {
     pub sent_bytes: u64,
     /// Resets and ICMP errors that Postern made and sent to it.
     pub made_frames: u64,
+    /// Flows that it opened and that are in the table now, to the platform's addresses or not.
+    #[serde(default)]
+    pub flows: u64,
+    /// Those of them that nobody has answered: they give way when the table is full.
+    #[serde(default)]
+    pub unanswered: u64,
+    /// Flows that it opened and that gave way.
+    #[serde(default)]
+    pub evicted: u64,
     /// Frames that were not forwarded, by direction and reason, without the zeros.
     pub drops: Vec<DropView>,
 }
@@ -358,6 +367,9 @@ pub struct FlowStatsView {
     pub ended: u64,
     /// Closed by a policy change.
     pub closed: u64,
+    /// Unanswered ones that gave way to others in a full table.
+    #[serde(default)]
+    pub evicted: u64,
 }
 
 /// Some of the flows.

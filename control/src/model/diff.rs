@@ -252,6 +252,17 @@ fn settings(model: &Model) -> Item {
             "natGatewayFlowsPerDestination",
             settings.nat_gateway_flows_per_destination.to_string(),
         ),
+        (
+            "natGatewayPortsPerNic",
+            ports_per_nic(settings.nat_gateway_ports_per_nic, "unlimited"),
+        ),
+        (
+            "defaultOutboundPortsPerNic",
+            ports_per_nic(
+                settings.default_outbound_ports_per_nic,
+                "by the number of NICs",
+            ),
+        ),
         ("natGatewayFlows", settings.nat_gateway_flows.to_string()),
         ("maxFlows", settings.max_flows.to_string()),
     ];
@@ -260,6 +271,10 @@ fn settings(model: &Model) -> Item {
         name: String::new(),
         values,
     }
+}
+
+fn ports_per_nic(ports: Option<u32>, otherwise: &str) -> String {
+    ports.map_or_else(|| otherwise.to_owned(), |ports| ports.to_string())
 }
 
 fn timers(model: &Model) -> Item {
@@ -273,6 +288,7 @@ fn timers(model: &Model) -> Item {
         ("udpIdle", timers.udp_idle),
         ("udpHold", timers.udp_hold),
         ("icmpIdle", timers.icmp_idle),
+        ("unanswered", timers.unanswered),
         ("tombstone", timers.tombstone),
     ];
     let values = values

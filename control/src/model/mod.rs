@@ -121,6 +121,11 @@ pub struct Settings {
     pub max_nic_flows: u32,
     /// The most flows at a time of one address of a NAT gateway to one destination.
     pub nat_gateway_flows_per_destination: u32,
+    /// The most of them that one NIC has; none lets one have all.
+    pub nat_gateway_ports_per_nic: Option<u32>,
+    /// The most flows at a time of one NIC from the default outbound address to one destination; none
+    /// goes by how many NICs share the address, as the platform does.
+    pub default_outbound_ports_per_nic: Option<u32>,
     /// The most flows of a NAT gateway at a time.
     pub nat_gateway_flows: u32,
     /// The most flows at a time.
@@ -141,6 +146,8 @@ impl Default for Settings {
             learned_default_removes_none: false,
             max_nic_flows: 500_000,
             nat_gateway_flows_per_destination: 50_000,
+            nat_gateway_ports_per_nic: None,
+            default_outbound_ports_per_nic: None,
             nat_gateway_flows: 2_000_000,
             max_flows: 1_048_576,
         }

@@ -239,7 +239,9 @@ fn settings_and_timers_are_read() {
     let model = read(
         "[settings]\ncloseMode = \"silent\"\nreevaluateOnChange = true\nsharedSnatIcmp = true\n\
          sharedSnatFragments = true\nmaxFlows = 1000\n\
-         natGatewayFlowsPerDestination = 10\nnatGatewayFlows = 20\n[timers]\ntcpIdle = \"1h\"\ntombstone = \"500ms\"\n",
+         natGatewayFlowsPerDestination = 10\nnatGatewayFlows = 20\n\
+         natGatewayPortsPerNic = 30\ndefaultOutboundPortsPerNic = 40\n\
+         [timers]\ntcpIdle = \"1h\"\nunanswered = \"3s\"\ntombstone = \"500ms\"\n",
     )
     .unwrap();
     assert_eq!(model.settings.close_mode, CloseMode::Silent);
@@ -248,6 +250,9 @@ fn settings_and_timers_are_read() {
     assert_eq!(model.settings.max_flows, 1000);
     assert_eq!(model.settings.nat_gateway_flows_per_destination, 10);
     assert_eq!(model.settings.nat_gateway_flows, 20);
+    assert_eq!(model.settings.nat_gateway_ports_per_nic, Some(30));
+    assert_eq!(model.settings.default_outbound_ports_per_nic, Some(40));
+    assert_eq!(model.timers.unanswered, Duration::from_secs(3));
     assert_eq!(model.timers.tcp_idle, Duration::from_secs(3600));
     assert_eq!(model.timers.tombstone, Duration::from_millis(500));
     assert_eq!(model.timers.udp_idle, Duration::from_secs(240));

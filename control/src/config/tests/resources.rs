@@ -182,10 +182,12 @@ fn a_nat_gateway_may_say_how_long_tcp_idles() {
 }
 
 #[test]
-fn limits_of_nat_gateways_stay_in_range() {
+fn limits_of_shared_sources_stay_in_range() {
     for (key, most) in [
         ("natGatewayFlowsPerDestination", 64_512),
         ("natGatewayFlows", 1 << 26),
+        ("natGatewayPortsPerNic", 64_512),
+        ("defaultOutboundPortsPerNic", 64_512),
     ] {
         let with = |value: u32| read(&format!("[settings]\n{key} = {value}\n"));
         assert!(with(1).is_ok() && with(most).is_ok(), "{key}");
