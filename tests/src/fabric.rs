@@ -212,6 +212,38 @@ impl Fabric {
             .unwrap_or_else(|| panic!("no namespace {label}"))
     }
 
+    /// As [`Fabric::namespace`], to change it.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the file names no such namespace.
+    #[track_caller]
+    pub fn namespace_mut(&mut self, label: &str) -> &mut Netns {
+        self.namespaces
+            .get_mut(label)
+            .unwrap_or_else(|| panic!("no namespace {label}"))
+    }
+
+    /// Returns the state of a port as `status` has it, with the reason where there is one, such as
+    /// `detached: no namespace vm7`; nothing if there is no such port.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `status` has no ports.
+    #[must_use]
+    #[track_caller]
+    pub fn port_state(&self, port: &str) -> Option<String> {
+        let status = self.json(&["status"]);
+        let ports = status["ports"].as_array();
+        let ports = ports.unwrap_or_else(|| panic!("no ports in {status}"));
+        let port = ports.iter().find(|it| it["name"] == port)?;
+        let state = port["state"].as_str().unwrap_or_default();
+        Some(match port["reason"].as_str() {
+            Some(reason) => format!("{state}: {reason}"),
+            None => state.to_owned(),
+        })
+    }
+
     /// Returns whether there is a device of `postern` in the namespace that the file calls `label`.
     ///
     /// # Panics

@@ -34,17 +34,39 @@ impl Netns {
     pub fn create(label: &str) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("pst{}-{number}-{label}", std::process::id());
+        let file = Self::add(&name);
+        Self { name, file }
+    }
+
+    fn add(name: &str) -> File {
         {
             let _one_at_a_time = ADDING
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
-            run(Command::new("ip").args(["netns", "add", &name])).expect_success();
+            run(Command::new("ip").args(["netns", "add", name])).expect_success();
         }
         let file = File::open(format!("/run/netns/{name}")).expect("open the new namespace");
-        let namespace = Self { name, file };
-        run(Command::new("ip").args(["-n", &namespace.name, "link", "set", "lo", "up"]))
-            .expect_success();
-        namespace
+        run(Command::new("ip").args(["-n", name, "link", "set", "lo", "up"])).expect_success();
+        file
+    }
+
+    /// Takes the name away. What is inside stays as long as somebody holds it.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such name.
+    #[track_caller]
+    pub fn remove(&self) {
+        let _ = run(Command::new("ip").args(["netns", "delete", &self.name])).expect_success();
+    }
+
+    /// Makes another namespace under the name, which must be free.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it cannot be made.
+    pub fn make_again(&mut self) {
+        self.file = Self::add(&self.name);
     }
 
     /// Returns the name under `/run/netns`.

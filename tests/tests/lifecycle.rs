@@ -416,6 +416,10 @@ fn a_container_attaches_by_its_pid() {
     fabric.apply(&with_container.to_string());
     assert_eq!(container.source_at(storage), PUBLIC_DEFAULT);
     drop(container);
+    until("its port waits", Duration::from_secs(60), || {
+        let state = fabric.port_state("nic/box").unwrap();
+        state.starts_with("detached: no process ")
+    });
     bystander.expect_alive();
     until(
         "the file without the container applies",

@@ -255,68 +255,6 @@ fn a_bad_file_is_refused_and_the_running_policy_untouched() {
 }
 
 #[test]
-fn a_missing_namespace_is_refused_and_nothing_is_attached() {
-    if !privileged() {
-        return;
-    }
-    let mut fabric = Fabric::start(&good_file());
-    let _storage = TcpServer::start(fabric.namespace("svc"), at(STORAGE, 443));
-    let mut open = Connection::open(fabric.namespace("vm0"), at(STORAGE, 443)).unwrap();
-    let epoch = fabric.epoch();
-    let before: Vec<_> = fabric
-        .namespaces()
-        .map(postern_tests::Netns::inventory)
-        .collect();
-
-    for missing in ["/run/netns/pst-nowhere", "pid:4194305", "/etc/passwd"] {
-        // The new NIC in front of the bad one could be attached: it must not stay.
-        let nics = format!(
-            "[[networkInterface]]\nname = \"lost\"\nvirtualNetwork = \"VNet1\"\n\
-             subnet = \"subnet1\"\nprivateIPAddress = \"10.0.1.9\"\nnamespace = \"{missing}\"\n"
-        );
-        let path = fabric.write("bad.toml", &(good_file() + &nics));
-        let output = fabric.postern(&["apply", &path.to_string_lossy()]);
-        let expected = Refused {
-            key: "namespace",
-            value: missing,
-        };
-        if let Err(reason) = Fabric::is_refused(&output, &path, expected) {
-            panic!("{reason}");
-        }
-        open.expect_alive();
-    }
-    assert_eq!(fabric.epoch(), epoch);
-    let after: Vec<_> = fabric
-        .namespaces()
-        .map(postern_tests::Netns::inventory)
-        .collect();
-    assert_eq!(after, before);
-
-    let mut other = Fabric::prepare(&good_file());
-    let path = other.write(
-        "bad.toml",
-        &good_file().replace("\"svc\"", "\"/run/netns/pst-nowhere\""),
-    );
-    let before: Vec<_> = other
-        .namespaces()
-        .map(postern_tests::Netns::inventory)
-        .collect();
-    let output = other.postern(&["run", "-c", &path.to_string_lossy()]);
-    let expected = Refused {
-        key: "namespace",
-        value: "/run/netns/pst-nowhere",
-    };
-    if let Err(reason) = Fabric::is_refused(&output, &path, expected) {
-        panic!("{reason}");
-    }
-    let after: Vec<_> = other
-        .namespaces()
-        .map(postern_tests::Netns::inventory)
-        .collect();
-    assert_eq!(after, before, "a run that is refused leaves nothing");
-}
-
-#[test]
 fn a_corrupted_service_tag_file_is_refused() {
     const TAGS: &str = r#"{"changeNumber": 1, "cloud": "Public", "values": [{
         "name": "Storage.KoreaCentral", "id": "Storage.KoreaCentral",

@@ -5,7 +5,7 @@ use crate::compile::PortSpec;
 use futures_util::TryStreamExt;
 use ipnet::Ipv4Net;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
-use rtnetlink::packet_route::link::LinkAttribute;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
@@ -26,6 +26,8 @@ pub(super) struct Link<'a> {
     spec: &'a PortSpec,
     handle: Handle,
     index: u32,
+    is_up: bool,
+    mtu: u32,
 }
 
 impl<'a> Link<'a> {
@@ -41,6 +43,8 @@ impl<'a> Link<'a> {
             spec,
             handle,
             index: 0,
+            is_up: false,
+            mtu: 0,
         })
     }
 
@@ -60,6 +64,8 @@ impl<'a> Link<'a> {
             });
         };
         self.index = link.header.index;
+        self.is_up = link.header.flags.contains(LinkFlags::Up);
+        self.mtu = mtu_of(&link).unwrap_or_default();
         Ok(())
     }
 
@@ -83,23 +89,21 @@ impl<'a> Link<'a> {
     }
 
     /// Makes the device as the port says: what `old` asked for and the port does not goes, what is
-    /// missing comes.
-    pub(super) async fn converge(&self, old: Option<&PortSpec>) -> Result<(), AttachError> {
+    /// missing comes. Returns what came.
+    pub(super) async fn converge(
+        &self,
+        old: Option<&PortSpec>,
+    ) -> Result<Vec<String>, AttachError> {
         let wanted = &self.spec.addresses;
         // New addresses first: with its last address a device would lose all its routes.
-        self.add_missing_addresses().await?;
+        let mut come = self.add_missing_addresses().await?;
         for address in old.iter().flat_map(|old| &old.addresses) {
             if !wanted.contains(address) {
                 self.remove_address(*address).await?;
             }
         }
 
-        let message = LinkUnspec::new_with_index(self.index)
-            .mtu(self.spec.mtu.into())
-            .up()
-            .build();
-        let set = self.handle.link().set(message).execute().await;
-        set.or_else(|error| self.failed(format!("set MTU {} and up", self.spec.mtu), error))?;
+        come.extend(self.set_link().await?);
 
         let wanted: Vec<Ipv4Net> = self.spec.routes.iter().map(Ipv4Net::trunc).collect();
         let mut present = Vec::new();
@@ -123,18 +127,39 @@ impl<'a> Link<'a> {
             if !present.contains(&prefix) {
                 self.add_route(prefix).await?;
                 present.push(prefix);
+                come.push(format!("route {prefix}"));
             }
         }
         // Where they are not wanted, they went when IPv6 was switched off on the device.
         if self.spec.has_identities {
-            self.add_identity_routes().await?;
+            come.extend(self.add_identity_routes().await?);
         }
-        Ok(())
+        Ok(come)
+    }
+
+    /// Sets MTU and state of the device, if they are others.
+    async fn set_link(&self) -> Result<Vec<String>, AttachError> {
+        let mtu = u32::from(self.spec.mtu);
+        let mut set = Vec::new();
+        if self.mtu != mtu {
+            set.push(format!("MTU {mtu}"));
+        }
+        if !self.is_up {
+            set.push("up".to_owned());
+        }
+        if set.is_empty() {
+            return Ok(set);
+        }
+        let message = LinkUnspec::new_with_index(self.index).mtu(mtu).up().build();
+        let done = self.handle.link().set(message).execute().await;
+        done.or_else(|error| self.failed(format!("set {}", set.join(" and ")), error))?;
+        Ok(set)
     }
 
     /// Makes the service prefix local, all of it, and routes that of subnets to the device. Both go
     /// with the device.
-    async fn add_identity_routes(&self) -> Result<(), AttachError> {
+    async fn add_identity_routes(&self) -> Result<Vec<String>, AttachError> {
+        let mut come = Vec::new();
         for (network, kind) in [(SUBNETS, RouteType::Unicast), (SERVICES, RouteType::Local)] {
             let mut message = RouteMessageBuilder::<Ipv6Addr>::new()
                 .destination_prefix(network, PREFIX_LEN)
@@ -149,9 +174,10 @@ impl<'a> Link<'a> {
                 added.or_else(|error| {
                     self.failed(format!("add route {network}/{PREFIX_LEN}"), error)
                 })?;
+                come.push(format!("route {network}/{PREFIX_LEN}"));
             }
         }
-        Ok(())
+        Ok(come)
     }
 
     /// Returns whether the device has this IPv6 route.
@@ -181,7 +207,8 @@ impl<'a> Link<'a> {
         listed.or_else(|error| self.failed("list addresses".to_owned(), error))
     }
 
-    async fn add_missing_addresses(&self) -> Result<(), AttachError> {
+    async fn add_missing_addresses(&self) -> Result<Vec<String>, AttachError> {
+        let mut come = Vec::new();
         let present: Vec<_> = self
             .addresses()
             .await?
@@ -202,8 +229,9 @@ impl<'a> Link<'a> {
                 .execute()
                 .await;
             added.or_else(|error| self.failed(format!("add address {address}"), error))?;
+            come.push(format!("address {address}"));
         }
-        Ok(())
+        Ok(come)
     }
 
     async fn remove_address(&self, address: Ipv4Net) -> Result<(), AttachError> {
@@ -285,6 +313,15 @@ impl<'a> Link<'a> {
     }
 }
 
+fn mtu_of(link: &LinkMessage) -> Option<u32> {
+    link.attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::Mtu(mtu) => Some(*mtu),
+            _ => None,
+        })
+}
+
 fn is_in_main_table(route: &RouteMessage) -> bool {
     let table = route
         .attributes
@@ -296,7 +333,8 @@ fn is_in_main_table(route: &RouteMessage) -> bool {
     table.unwrap_or(route.header.table.into()) == u32::from(RouteHeader::RT_TABLE_MAIN)
 }
 
-fn prefix_of(route: &RouteMessage) -> Ipv4Net {
+/// Returns what a route of IPv4 covers.
+pub(super) fn prefix_of(route: &RouteMessage) -> Ipv4Net {
     let address = route
         .attributes
         .iter()

@@ -6,13 +6,16 @@
 //! also when the process is killed. An existing device is never taken over and an existing default
 //! route never replaced. The descriptor keeps the namespace alive while the port is attached.
 
+mod events;
 mod link;
 mod namespace;
+mod process;
 
+pub use events::DeviceEvents;
 pub use namespace::NamespaceId;
 
 use crate::compile::PortSpec;
-use crate::model::NamespaceRef;
+use crate::model::{NamespaceRef, Process};
 use link::Link;
 use postern_dataplane::io::{IoError, Tun};
 use rustix::io::Errno;
@@ -23,6 +26,8 @@ use std::path::PathBuf;
 pub struct Attachment {
     /// The device. When it is dropped, the device vanishes with its addresses and routes.
     pub tun: Tun,
+    /// Which namespace it is in.
+    pub place: NamespaceId,
 }
 
 /// Why a port cannot be attached or changed.
@@ -53,6 +58,23 @@ pub enum AttachError {
         namespace: NamespaceRef,
         /// Where it was looked for.
         path: PathBuf,
+    },
+    /// The number that names the namespace is another process's than was meant.
+    #[error(
+        "namespace `{namespace}`: {how} when the binding was written; accepted: the process that it \
+         was written for, or the binding written again"
+    )]
+    OtherProcess {
+        /// The namespace.
+        namespace: NamespaceRef,
+        /// What was otherwise.
+        how: &'static str,
+    },
+    /// The namespace of the name is another one by now.
+    #[error("namespace `{namespace}` is another one by now")]
+    Replaced {
+        /// The namespace.
+        namespace: NamespaceRef,
     },
     /// The namespace is there but not for this process.
     #[error("namespace `{namespace}` cannot be entered: {reason}; root or CAP_SYS_ADMIN is needed")]
@@ -123,6 +145,54 @@ pub enum AttachError {
     },
 }
 
+impl AttachError {
+    /// Returns whether there is nothing to attach to, at present.
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
+        matches!(
+            self,
+            Self::NotFound { .. }
+                | Self::NotNetwork { .. }
+                | Self::OtherProcess { .. }
+                | Self::Replaced { .. }
+        )
+    }
+
+    /// Returns why a port has no device, in few words.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::NotFound { namespace, .. } => match namespace.pid() {
+                Some(pid) => format!("no process {pid}"),
+                None => format!("no namespace {namespace}{}", unmounted(namespace)),
+            },
+            Self::NotNetwork { namespace, .. } => {
+                format!("{namespace} is not a network namespace")
+            }
+            Self::OtherProcess { namespace, how } => format!(
+                "{namespace} is not what it was: {how} when the binding was written; write it again"
+            ),
+            other => crate::chain(other),
+        }
+    }
+}
+
+/// Says so if no namespace at all can have a name.
+fn unmounted(namespace: &NamespaceRef) -> &'static str {
+    let is_named = matches!(namespace.canonical(), NamespaceRef::Name(_));
+    if is_named && !std::path::Path::new(namespace::NAMED).exists() {
+        ", there is no /run/netns"
+    } else {
+        ""
+    }
+}
+
+/// Returns the process that has this number now, if there is one.
+#[must_use]
+pub fn process(pid: u32) -> Option<Process> {
+    process::process(pid)
+}
+
 /// Makes the device of a port, with so many queues, in its namespace and configures it: addresses,
 /// MTU, up, routes.
 ///
@@ -130,7 +200,7 @@ pub enum AttachError {
 ///
 /// An [`AttachError`] that names the namespace and the step; nothing is left behind.
 pub fn attach(spec: &PortSpec, queues: usize) -> Result<Attachment, AttachError> {
-    namespace::enter(&spec.namespace, || {
+    namespace::enter_in(&spec.namespace, None, |place| {
         let runtime = runtime(spec)?;
         runtime.block_on(async {
             let mut link = Link::connect(spec)?;
@@ -143,7 +213,7 @@ pub fn attach(spec: &PortSpec, queues: usize) -> Result<Attachment, AttachError>
             link.find().await?;
             set_switches(spec);
             link.converge(None).await?;
-            Ok(Attachment { tun })
+            Ok(Attachment { tun, place })
         })
     })
 }
@@ -164,7 +234,25 @@ pub fn update(old: &PortSpec, new: &PortSpec) -> Result<(), AttachError> {
             let mut link = Link::connect(new)?;
             link.find().await?;
             set_switches(new);
-            link.converge(Some(old)).await
+            link.converge(Some(old)).await.map(drop)
+        })
+    })
+}
+
+/// Puts back what was taken off an attached device, in this very namespace: addresses, MTU, routes, and
+/// that it is up. Returns what that was.
+///
+/// # Errors
+///
+/// The device is gone, or an [`AttachError`] that names the step.
+pub fn mend(spec: &PortSpec, place: NamespaceId) -> Result<Vec<String>, AttachError> {
+    namespace::enter_in(&spec.namespace, Some(place), |_| {
+        let runtime = runtime(spec)?;
+        runtime.block_on(async {
+            let mut link = Link::connect(spec)?;
+            link.find().await?;
+            set_switches(spec);
+            link.converge(None).await
         })
     })
 }

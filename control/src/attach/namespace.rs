@@ -1,6 +1,6 @@
 //! Opening network namespaces and working inside them.
 
-use super::AttachError;
+use super::{AttachError, process};
 use crate::model::NamespaceRef;
 use postern_dataplane::io::unshare_network;
 use rustix::fs::{Mode, OFlags};
@@ -10,15 +10,19 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+/// Where named namespaces are.
+pub(super) const NAMED: &str = "/run/netns";
+
 /// What `statfs` says of a namespace's file.
 const NSFS_MAGIC: rustix::fs::FsWord = 0x6e73_6673;
 
 /// Returns the file that stands for a namespace; for Postern's own, the one that a thread in it sees.
 fn path(namespace: &NamespaceRef) -> PathBuf {
     match namespace {
-        NamespaceRef::Name(name) => Path::new("/run/netns").join(name),
+        NamespaceRef::Name(name) => Path::new(NAMED).join(name),
         NamespaceRef::Path(path) => path.clone(),
         NamespaceRef::Pid(pid) => PathBuf::from(format!("/proc/{pid}/ns/net")),
+        NamespaceRef::Pinned(pinned) => path(&pinned.written),
         NamespaceRef::Own => PathBuf::from("/proc/thread-self/ns/net"),
         // There is nothing to open.
         NamespaceRef::Unattached => PathBuf::new(),
@@ -27,13 +31,18 @@ fn path(namespace: &NamespaceRef) -> PathBuf {
 
 /// Opens a namespace and checks, as far as can be seen from outside, that it is a network one.
 pub(super) fn open(namespace: &NamespaceRef) -> Result<OwnedFd, AttachError> {
-    if *namespace == NamespaceRef::Own {
-        return open_own();
+    match namespace {
+        NamespaceRef::Own => open_own(),
+        NamespaceRef::Pinned(pinned) => process::open(&pinned.written, &pinned.pin),
+        namespace => open_file(namespace, &path(namespace)),
     }
-    let path = path(namespace);
+}
+
+/// Opens the file that stands for a namespace, and checks that it does.
+pub(super) fn open_file(namespace: &NamespaceRef, path: &Path) -> Result<OwnedFd, AttachError> {
     // Not blocking: the path may turn out to be a FIFO.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let opened = rustix::fs::open(&path, flags, Mode::empty());
+    let opened = rustix::fs::open(path, flags, Mode::empty());
     let file = opened.map_err(|reason| match reason {
         Errno::ACCESS | Errno::PERM => AttachError::Enter {
             namespace: namespace.clone(),
@@ -41,7 +50,7 @@ pub(super) fn open(namespace: &NamespaceRef) -> Result<OwnedFd, AttachError> {
         },
         reason => AttachError::NotFound {
             namespace: namespace.clone(),
-            path: path.clone(),
+            path: path.to_owned(),
             reason,
         },
     })?;
@@ -56,7 +65,7 @@ pub(super) fn open(namespace: &NamespaceRef) -> Result<OwnedFd, AttachError> {
     } else {
         Err(AttachError::NotNetwork {
             namespace: namespace.clone(),
-            path,
+            path: path.to_owned(),
         })
     }
 }
@@ -65,8 +74,8 @@ pub(super) fn open(namespace: &NamespaceRef) -> Result<OwnedFd, AttachError> {
 /// attached port keeps its namespace alive, so that the number of that one is not given again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NamespaceId {
-    device: u64,
-    inode: u64,
+    pub(super) device: u64,
+    pub(super) inode: u64,
 }
 
 impl NamespaceId {
@@ -79,8 +88,12 @@ impl NamespaceId {
 
 /// Opens a namespace and returns which one it is.
 pub(super) fn identify(namespace: &NamespaceRef) -> Result<NamespaceId, AttachError> {
-    let file = open(namespace)?;
-    let found = rustix::fs::fstat(&file).map_err(|reason| AttachError::Enter {
+    id_of(namespace, &open(namespace)?)
+}
+
+/// Returns which namespace was opened.
+pub(super) fn id_of(namespace: &NamespaceRef, file: &OwnedFd) -> Result<NamespaceId, AttachError> {
+    let found = rustix::fs::fstat(file).map_err(|reason| AttachError::Enter {
         namespace: namespace.clone(),
         reason,
     })?;
@@ -92,7 +105,23 @@ pub(super) fn enter<R: Send>(
     namespace: &NamespaceRef,
     work: impl FnOnce() -> Result<R, AttachError> + Send,
 ) -> Result<R, AttachError> {
+    enter_in(namespace, None, |_| work())
+}
+
+/// Runs `work` inside a namespace as [`enter`] does, if it is the one that is expected; tells it which
+/// one it is.
+pub(super) fn enter_in<R: Send>(
+    namespace: &NamespaceRef,
+    expected: Option<NamespaceId>,
+    work: impl FnOnce(NamespaceId) -> Result<R, AttachError> + Send,
+) -> Result<R, AttachError> {
     let file = open(namespace)?;
+    let id = id_of(namespace, &file)?;
+    if expected.is_some_and(|expected| expected != id) {
+        return Err(AttachError::Replaced {
+            namespace: namespace.clone(),
+        });
+    }
     on_thread(namespace, || {
         move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).map_err(
             |reason| match reason {
@@ -106,7 +135,7 @@ pub(super) fn enter<R: Send>(
                 },
             },
         )?;
-        work()
+        work(id)
     })
 }
 

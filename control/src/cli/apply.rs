@@ -68,14 +68,23 @@ pub(super) fn read(file: &Path, what: &str) -> Result<(String, String), CliError
 }
 
 fn describe(applied: &AppliedView) -> String {
-    if !applied.changed {
-        return "no change\n".to_owned();
-    }
     let mut text = String::new();
     for change in &applied.changes {
         let _ = writeln!(text, "{}", change.line());
     }
-    text + &summary(applied.epoch, applied.sweep.as_ref())
+    if applied.changed {
+        text.push_str(&summary(applied.epoch, applied.sweep.as_ref()));
+    } else {
+        text.push_str("no change\n");
+    }
+    for waiting in &applied.detached {
+        let _ = writeln!(
+            text,
+            "warning: {} is detached: {}; it waits",
+            waiting.port, waiting.reason
+        );
+    }
+    text
 }
 
 /// Returns the last line of what every change prints.
@@ -117,6 +126,7 @@ mod tests {
                 rebound: 0,
                 denied: 0,
             }),
+            detached: Vec::new(),
         }
     }
 

@@ -37,7 +37,10 @@ fn describe(status: &StatusView) -> String {
     for port in &status.ports {
         table.row([
             port.name.clone(),
-            port.state.clone(),
+            match &port.reason {
+                Some(reason) => format!("{}: {reason}", port.state),
+                None => port.state.clone(),
+            },
             port.namespace.clone(),
             port.device.clone(),
             port.mtu.to_string(),
@@ -128,6 +131,7 @@ mod tests {
                 number: 0,
                 name: "nic/vm0".to_owned(),
                 state: "attached".to_owned(),
+                reason: None,
                 namespace: "vm0".to_owned(),
                 device: "postern0".to_owned(),
                 mtu: 1500,

@@ -2,8 +2,8 @@
 
 use super::CompileError;
 use crate::catalog::Service;
-use crate::keys::Keys;
 use crate::keys::rows::issued;
+use crate::keys::{Keys, Pins};
 use postern_dataplane::policy::{AccessRuleId, PortId, ResourceId, RuleId, ServiceId};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -70,6 +70,11 @@ impl PortNumbers {
     #[must_use]
     pub fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// Returns the processes that bindings were written for.
+    pub(crate) fn pins(&mut self) -> &mut Pins {
+        &mut self.keys.pins
     }
 
     /// Goes back to these keys, but issues none again that was issued since.

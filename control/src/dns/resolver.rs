@@ -45,21 +45,32 @@ pub enum DnsError {
     Sockets(#[source] io::Error),
 }
 
+impl DnsError {
+    /// Returns whether somebody else has the address.
+    fn is_taken(&self) -> bool {
+        matches!(self, Self::Bind { source, .. } if source.kind() == io::ErrorKind::AddrInUse)
+    }
+}
+
 /// The running resolver; dropping it closes its sockets.
 #[derive(Debug)]
 pub struct Resolver(JoinHandle<()>);
 
 impl Resolver {
-    /// Answers by the newest of `models` from now on. Call it inside a runtime, when the platform's
-    /// addresses are there.
+    /// Answers by the newest of `models` from now on, as soon as the platform's namespace and addresses
+    /// are there. Call it inside a runtime.
     ///
     /// # Errors
     ///
-    /// The sockets of the first model cannot be made. Later ones are tried until they can.
+    /// Somebody else answers there at the start. Whatever else is in the way is waited for.
     pub async fn start(models: watch::Receiver<Arc<Model>>) -> Result<Self, DnsError> {
         let mut serving = Serving::new();
         let model = Arc::clone(&models.borrow());
-        serving.bring(&model).await?;
+        match serving.bring(&model).await {
+            Err(error) if error.is_taken() => return Err(error),
+            // The follower tries again, and says so.
+            _ => {}
+        }
         Ok(Self(tokio::spawn(follow(models, serving))))
     }
 }
@@ -72,12 +83,19 @@ impl Drop for Resolver {
 
 /// Follows the models until there are no more.
 async fn follow(mut models: watch::Receiver<Arc<Model>>, mut serving: Serving) {
+    let mut said = String::new();
     loop {
         let model = Arc::clone(&models.borrow_and_update());
         let brought = serving.bring(&model).await;
-        if let Err(error) = &brought {
-            error!(%error, "names are not resolved");
+        let problem = brought
+            .as_ref()
+            .err()
+            .map(|error| crate::chain(error))
+            .unwrap_or_default();
+        if !problem.is_empty() && problem != said {
+            error!(error = problem, "names are not resolved");
         }
+        said = problem;
         tokio::select! {
             changed = models.changed() => if changed.is_err() { return },
             () = sleep(TRY_AGAIN), if brought.is_err() => {}
@@ -116,15 +134,21 @@ impl Serving {
             .enabled
             .then_some(&model.platform.device.namespace);
         let wanted = match wanted {
-            Some(namespace) => Some((namespace.clone(), attach::identify(namespace)?)),
+            Some(namespace) => match attach::identify(namespace) {
+                Ok(id) => Some((namespace.clone(), id)),
+                Err(error) => {
+                    // They would keep alive a namespace that nobody can name any more.
+                    self.close().await;
+                    return Err(error.into());
+                }
+            },
             None => None,
         };
         if self.place == wanted {
             return Ok(());
         }
-        self.place = None;
         // Until their end, the old sockets may be in the way of the new ones.
-        self.tasks.shutdown().await;
+        self.close().await;
         if let Some((namespace, id)) = wanted {
             self.open(&namespace).await?;
             info!(%namespace, address = %address(), "names are resolved");
@@ -133,6 +157,11 @@ impl Serving {
             debug!("names are not resolved: dns.enabled = false");
         }
         Ok(())
+    }
+
+    async fn close(&mut self) {
+        self.place = None;
+        self.tasks.shutdown().await;
     }
 
     async fn open(&mut self, namespace: &NamespaceRef) -> Result<(), DnsError> {

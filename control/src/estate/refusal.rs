@@ -163,15 +163,6 @@ pub(super) fn of_fabric(places: &Places<'_>, error: &FabricError) -> ArmError {
         FabricError::Compile(crate::compile::CompileError::Grant(errors)) => {
             sum(errors.0.iter().map(|error| grant(places, error)).collect())
         }
-        FabricError::Namespaces(errors) => {
-            let errors = errors.0.iter().map(|error| {
-                let place = places.find(&error.key);
-                let target = place.map_or_else(|| error.key.clone(), |place| place.target());
-                let message = format!("namespace = \"{}\": {}", error.namespace, error.source);
-                ArmError::new(409, "NamespaceNotFound", message).at(target)
-            });
-            sum(errors.collect())
-        }
         FabricError::Attach { port, .. } => {
             let target = places.port(port).map(|place| place.target());
             let target = target.unwrap_or_else(|| port.clone());
@@ -182,7 +173,7 @@ pub(super) fn of_fabric(places: &Places<'_>, error: &FabricError) -> ArmError {
             ArmError::bad_request("InvalidRequestFormat", text)
         }
         FabricError::NeedsRestart { .. } => ArmError::new(409, "RestartRequired", text),
-        FabricError::Front(_) => ArmError::new(409, "FrontFailed", text),
+        FabricError::Shut(_) | FabricError::Front(_) => ArmError::new(409, "FrontFailed", text),
         FabricError::State(_) | FabricError::Start(_) | FabricError::WorkerGone(_) => {
             ArmError::new(500, "InternalServerError", text)
         }

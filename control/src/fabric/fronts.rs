@@ -82,20 +82,20 @@ impl Fronts {
         front.as_mut().map(act)
     }
 
-    /// Makes the listeners that these doors need.
+    /// Makes the listeners that these doors need, as far as they can be made.
     ///
     /// # Errors
     ///
-    /// The authority cannot be opened, or a listener cannot be made.
+    /// The authority cannot be opened.
     pub(super) fn prepare(&self, doors: &Doors) -> Result<Prepared, FrontError> {
         let mut front = self.front.lock().unwrap_or_else(PoisonError::into_inner);
         match front.as_ref() {
-            Some(front) => front.prepare(doors),
+            Some(front) => Ok(front.prepare(doors)),
             None if doors.iter().next().is_none() => Ok(Prepared::default()),
             None => {
                 let ca = Arc::new(LocalCa::open(&self.authority)?);
                 let started = Front::start(ca, Limits::default())?;
-                let prepared = started.prepare(doors)?;
+                let prepared = started.prepare(doors);
                 *front = Some(started);
                 Ok(prepared)
             }

@@ -8,7 +8,7 @@ use crate::attach::{self, AttachError, NamespaceId};
 use crate::compile::PortSpec;
 use crate::front::door::Doors;
 use crate::front::{FrontError, Prepared};
-use crate::model::NamespaceRef;
+use crate::model::{NamespaceRef, Process};
 use postern_dataplane::engine::SweepReport;
 use postern_dataplane::io::{Tun, WorkerGone, WorkerHandle};
 use postern_dataplane::policy::{PortId, Snapshot};
@@ -21,14 +21,7 @@ pub trait Host {
     type Device;
 
     /// Listeners of fronts that were made and do not accept yet; dropping them closes them.
-    type Listeners;
-
-    /// Checks that a namespace is there.
-    ///
-    /// # Errors
-    ///
-    /// It is not, or is none.
-    fn check(&self, namespace: &NamespaceRef) -> Result<(), AttachError>;
+    type Listeners: Default;
 
     /// Returns which namespace it is.
     ///
@@ -37,12 +30,15 @@ pub trait Host {
     /// It is not there.
     fn identify(&self, namespace: &NamespaceRef) -> Result<NamespaceId, AttachError>;
 
-    /// Makes and configures the device of a port.
+    /// Returns the process that has this number now, if there is one.
+    fn process(&self, pid: u32) -> Option<Process>;
+
+    /// Makes and configures the device of a port, and tells which namespace it is in.
     ///
     /// # Errors
     ///
     /// A step failed; nothing is left behind.
-    fn attach(&self, spec: &PortSpec) -> Result<Self::Device, AttachError>;
+    fn attach(&self, spec: &PortSpec) -> Result<(Self::Device, NamespaceId), AttachError>;
 
     /// Changes the addresses, routes and MTU of an attached device.
     ///
@@ -51,6 +47,13 @@ pub trait Host {
     /// A step failed; the caller goes back by the reverse update.
     fn update(&self, old: &PortSpec, new: &PortSpec) -> Result<(), AttachError>;
 
+    /// Puts back what was taken off an attached device, in this very namespace, and tells what.
+    ///
+    /// # Errors
+    ///
+    /// The device is gone, or a step failed.
+    fn mend(&self, spec: &PortSpec, place: NamespaceId) -> Result<Vec<String>, AttachError>;
+
     /// Returns the ports that have a device; one may have lost it to somebody else.
     ///
     /// # Errors
@@ -58,12 +61,13 @@ pub trait Host {
     /// The worker has ended.
     fn devices(&self) -> Result<Vec<PortId>, WorkerGone>;
 
-    /// Makes the listeners that the fronts of a policy need and that are not there.
+    /// Makes the listeners that the fronts of a policy need and that are not there; tells where none
+    /// can be made.
     ///
     /// # Errors
     ///
-    /// One cannot be made; none is left behind.
-    fn prepare_fronts(&self, doors: &Doors) -> Result<Self::Listeners, FrontError>;
+    /// There can be no fronts at all.
+    fn prepare_fronts(&self, doors: &Doors) -> Result<(Self::Listeners, Vec<Shut>), FrontError>;
 
     /// Brings the fronts of a policy into force, whose listeners were made.
     fn commit_fronts(&self, listeners: Self::Listeners, doors: Doors);
@@ -79,6 +83,32 @@ pub trait Host {
         attach: Vec<(PortId, Self::Device)>,
         detach: Vec<PortId>,
     ) -> Result<Receiver<SweepReport>, WorkerGone>;
+}
+
+/// Where a front cannot listen, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shut {
+    /// The namespace.
+    pub namespace: NamespaceRef,
+    /// The port.
+    pub port: u16,
+    /// Why.
+    pub reason: String,
+    /// Whether that is because the namespace is not there.
+    pub is_absence: bool,
+}
+
+impl Shut {
+    /// Returns what is shut for this reason.
+    #[must_use]
+    pub fn new(namespace: NamespaceRef, port: u16, error: &AttachError) -> Self {
+        Self {
+            namespace,
+            port,
+            reason: error.reason(),
+            is_absence: error.is_absence(),
+        }
+    }
 }
 
 /// The host that this process runs on.
@@ -113,28 +143,38 @@ impl Host for LinuxHost {
 
     type Listeners = Prepared;
 
-    fn check(&self, namespace: &NamespaceRef) -> Result<(), AttachError> {
-        attach::check(namespace)
-    }
-
     fn identify(&self, namespace: &NamespaceRef) -> Result<NamespaceId, AttachError> {
         attach::identify(namespace)
     }
 
-    fn attach(&self, spec: &PortSpec) -> Result<Tun, AttachError> {
-        attach::attach(spec, self.worker.workers()).map(|attachment| attachment.tun)
+    fn process(&self, pid: u32) -> Option<Process> {
+        attach::process(pid)
+    }
+
+    fn attach(&self, spec: &PortSpec) -> Result<(Tun, NamespaceId), AttachError> {
+        let attached = attach::attach(spec, self.worker.workers())?;
+        Ok((attached.tun, attached.place))
     }
 
     fn update(&self, old: &PortSpec, new: &PortSpec) -> Result<(), AttachError> {
         attach::update(old, new)
     }
 
+    fn mend(&self, spec: &PortSpec, place: NamespaceId) -> Result<Vec<String>, AttachError> {
+        attach::mend(spec, place)
+    }
+
     fn devices(&self) -> Result<Vec<PortId>, WorkerGone> {
         self.worker.devices()
     }
 
-    fn prepare_fronts(&self, doors: &Doors) -> Result<Prepared, FrontError> {
-        self.fronts.prepare(doors)
+    fn prepare_fronts(&self, doors: &Doors) -> Result<(Prepared, Vec<Shut>), FrontError> {
+        let mut prepared = self.fronts.prepare(doors)?;
+        let shut = std::mem::take(&mut prepared.shut);
+        let shut = shut
+            .into_iter()
+            .map(|(namespace, port, error)| Shut::new(namespace, port, &error));
+        Ok((prepared, shut.collect()))
     }
 
     fn commit_fronts(&self, listeners: Prepared, doors: Doors) {

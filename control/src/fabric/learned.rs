@@ -1,7 +1,7 @@
 //! What gateways learn, and how it comes into force: as any change does, but the model stays.
 
 use super::view::{LearnedRouteView, LearnedView, LearningView};
-use super::{Applied, Fabric, FabricError, Host};
+use super::{Applied, Cause, Fabric, FabricError, Host};
 use crate::compile::{PortSpec, gateway_name};
 use crate::learn::Source;
 use crate::model::{Gateway, GatewayRoutes, Learned, Model};
@@ -64,7 +64,7 @@ impl<H: Host> Fabric<H> {
             // Other next hops, or another metric, for the same prefixes: packets do not notice.
             return Ok(Some(Applied::Unchanged));
         }
-        match self.bring(self.model.clone(), true) {
+        match self.bring(self.model.clone(), Cause::Forced) {
             Ok(applied) => {
                 let epoch = self.epoch().0;
                 info!(

@@ -2,12 +2,15 @@
 //!
 //! A [`Fabric`] owns the model in force, its compiled form and the attached ports. [`Fabric::apply`]
 //! takes a new model through compile, attach, install and detach; a step that fails undoes the
-//! steps before it, so that packets go on under the policy that was. Reading is in `read`, what
+//! steps before it, so that packets go on under the policy that was. A namespace that is missing is no
+//! failure: its ports wait (`away`). Reading is in `read`, what
 //! changes at the devices is decided in `plan`, and what touches the host is behind [`Host`].
 
 mod access_log;
+mod away;
 mod callers;
 mod check;
+mod execute;
 pub mod front_view;
 mod fronts;
 mod host;
@@ -15,6 +18,7 @@ mod keeper;
 mod learned;
 mod namespaces;
 pub mod nsg;
+mod pins;
 mod plan;
 mod read;
 pub mod services;
@@ -25,8 +29,9 @@ mod tests;
 pub mod verify;
 pub mod view;
 
+pub use away::{Seen, Watched};
 pub use fronts::Fronts;
-pub use host::{Host, LinuxHost};
+pub use host::{Host, LinuxHost, Shut};
 pub use namespaces::{NamespaceError, NamespaceErrors, check_namespaces};
 pub use read::ReadError;
 
@@ -34,11 +39,14 @@ use crate::attach::{AttachError, NamespaceId};
 use crate::catalog::Catalog;
 use crate::compile::{CompileError, Compiled, Names, PortNumbers, PortSpec, compile_learned};
 use crate::front::FrontError;
+use crate::front::door::Doors;
 use crate::keys::Keys;
-use crate::model::{Change, Learned, Model, ModelError, NamespaceRef, SupplyErrors};
+use crate::model::{Change, Learned, Model, ModelError, SupplyErrors};
 use crate::store::{Store, StoreError};
+use away::Trouble;
+use execute::Placed;
 use keeper::Keeper;
-use plan::{Plan, Update, same_device};
+use plan::{Plan, same_device};
 use postern_dataplane::engine::{Engine, EngineConfig, Share, SweepReport};
 use postern_dataplane::io::{IoError, Worker, WorkerGone};
 use postern_dataplane::policy::{Epoch, PortId, Snapshot};
@@ -48,7 +56,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 use tokio::sync::watch;
-use tracing::{debug, error, warn};
+use tracing::{debug, error};
 
 /// Why a change was refused. Unless a variant says otherwise the running policy is untouched.
 #[derive(Debug, thiserror::Error)]
@@ -65,9 +73,6 @@ pub enum FabricError {
     /// The model does not compile.
     #[error(transparent)]
     Compile(#[from] CompileError),
-    /// Namespaces are missing, or are none.
-    #[error(transparent)]
-    Namespaces(#[from] NamespaceErrors),
     /// A port could not be attached or changed.
     #[error("{port}")]
     Attach {
@@ -87,6 +92,9 @@ pub enum FabricError {
         new: u32,
     },
     /// A service front cannot listen.
+    #[error("a service front cannot listen on port {} of namespace `{}`: {}", .0.port, .0.namespace, .0.reason)]
+    Shut(Shut),
+    /// There can be no service fronts.
     #[error(transparent)]
     Front(#[from] FrontError),
     /// The worker could not be started: nothing runs.
@@ -112,6 +120,28 @@ pub enum Applied {
     },
 }
 
+/// Why a model is brought into force.
+#[derive(Clone, Copy)]
+enum Cause<'a> {
+    /// Somebody asks for it, and it may be refused. Bindings are written again of what this tells.
+    Change(&'a dyn Fn(&str) -> bool),
+    /// Something under it is another one by now. Nothing about its devices can refuse it.
+    Forced,
+}
+
+impl Cause<'_> {
+    fn is_forced(&self) -> bool {
+        matches!(self, Self::Forced)
+    }
+
+    fn is_rebound(&self, owner: &str) -> bool {
+        match self {
+            Self::Change(is_rebound) => is_rebound(owner),
+            Self::Forced => false,
+        }
+    }
+}
+
 /// The running state.
 #[derive(Debug)]
 pub struct Fabric<H: Host = LinuxHost> {
@@ -135,6 +165,9 @@ pub struct Fabric<H: Host = LinuxHost> {
     lost: Vec<PortId>,
     /// The namespaces that the devices are in, to notice one that was made anew under its name.
     places: HashMap<PortId, NamespaceId>,
+    trouble: Trouble,
+    /// The fronts of the policy in force.
+    doors: Doors,
 }
 
 impl Fabric<LinuxHost> {
@@ -205,6 +238,8 @@ impl<H: Host> Fabric<H> {
             unattached: Vec::new(),
             lost: Vec::new(),
             places: HashMap::new(),
+            trouble: Trouble::default(),
+            doors: Doors::default(),
         }
     }
 
@@ -248,7 +283,7 @@ impl<H: Host> Fabric<H> {
     /// As [`Fabric::apply`].
     pub fn go_back(&mut self, model: Model, keys: Keys) -> Result<Applied, FabricError> {
         self.numbers.restore(keys);
-        self.bring(model, true)
+        self.bring(model, Cause::Forced)
     }
 
     /// Returns the number of the policy in force.
@@ -276,50 +311,63 @@ impl<H: Host> Fabric<H> {
         self.apply(model)
     }
 
-    /// Brings a model into force.
+    /// Brings a model into force. Ports whose namespace is missing wait for it.
     ///
     /// # Errors
     ///
-    /// The model does not compile, a namespace or device is not as it must be, or the worker has
-    /// ended. The running policy is then untouched.
+    /// The model does not compile, a device cannot be as it must, or the worker has ended. The running
+    /// policy is then untouched.
     pub fn apply(&mut self, model: Model) -> Result<Applied, FabricError> {
-        self.bring(model, false)
+        self.apply_rebound(model, &|_| false)
     }
 
-    /// Brings a model into force; `is_forced` is whether the catalogue has changed under it.
-    fn bring(&mut self, model: Model, is_forced: bool) -> Result<Applied, FabricError> {
+    /// Brings a model into force, in which bindings to processes are written again of what
+    /// `is_rebound` tells, such as `nic/vm0`: they mean the processes that have the numbers now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fabric::apply`].
+    pub fn apply_rebound(
+        &mut self,
+        model: Model,
+        is_rebound: &dyn Fn(&str) -> bool,
+    ) -> Result<Applied, FabricError> {
+        self.bring(model, Cause::Change(is_rebound))
+    }
+
+    fn is_first(&self) -> bool {
+        self.epoch() == Epoch::default()
+    }
+
+    fn bring(&mut self, mut model: Model, cause: Cause<'_>) -> Result<Applied, FabricError> {
+        let mut numbers = self.numbers.clone();
+        let is_rebound = |owner: &str| cause.is_rebound(owner);
+        pins::pin(&mut model, numbers.pins(), &self.host, &is_rebound);
         let changes = self.model.diff(&model);
-        let is_first = self.epoch() == Epoch::default();
         self.lost = self.missing()?;
-        let stranded = self.stranded();
-        let is_whole = self.lost.is_empty() && stranded.is_empty();
-        if changes.is_empty() && is_whole && !is_first && !is_forced {
+        let strays = self.strays();
+        let is_other = cause.is_forced()
+            || self.is_first()
+            || pins::differ(&self.numbers.keys().pins, &numbers.keys().pins);
+        if changes.is_empty() && !is_other && strays.is_empty() && !self.might_attach() {
             return Ok(Applied::Unchanged);
         }
         self.check_size(&model)?;
-        let mut numbers = self.numbers.clone();
-        let learned = self.still_learned(&model, &stranded);
-        let compiled = self.compile(&model, &learned, &stranded, &mut numbers)?;
+        let learned = self.still_learned(&model, &strays);
+        let compiled = self.compile(&model, &learned, &strays, &mut numbers)?;
         let plan = Plan::new(&self.attached(), &compiled.ports);
-        let is_new = |namespace: &NamespaceRef| {
-            plan.attach
-                .iter()
-                .chain(&plan.replace)
-                .any(|spec| spec.namespace == *namespace)
-        };
-        namespaces::check_new(&model, is_new, &self.host)?;
         let doors = fronts::doors(&model, &compiled, numbers.keys());
-        let listeners = self.host.prepare_fronts(&doors)?;
-        let places = self.places(&plan);
+        let (listeners, shut) = self.prepare_fronts(&doors, cause)?;
         let snapshot = Arc::new(compiled.snapshot);
         self.keeper.reserve(numbers.keys())?;
-        let sweep = self.execute(&plan, &snapshot)?;
+        let mut placed = Placed::default();
+        let sweep = self.execute(&plan, &snapshot, cause, &mut placed)?;
         debug!(
             epoch = snapshot.epoch.0,
             changes = changes.len(),
             "policy in force"
         );
-        self.host.commit_fronts(listeners, doors);
+        self.host.commit_fronts(listeners, doors.clone());
         let sweep = sweep::watch(sweep, snapshot.epoch);
         self.models.send_replace(Arc::new(model.clone()));
         self.model = model;
@@ -329,11 +377,53 @@ impl<H: Host> Fabric<H> {
         self.ports = compiled.ports;
         self.unattached = compiled.unattached;
         self.snapshot = snapshot;
+        self.doors = doors;
         self.lost.clear();
-        self.places.extend(places);
-        self.places
-            .retain(|id, _| self.ports.iter().any(|spec| spec.id == *id));
+        self.settle(placed, shut);
         Ok(Applied::Changed { changes, sweep })
+    }
+
+    /// Notes what became of the devices and fronts of a change.
+    fn settle(&mut self, placed: Placed, shut: Vec<Shut>) {
+        self.forget_gone_ports();
+        let find = |ports: &[PortSpec], id| ports.iter().find(|spec| spec.id == id).cloned();
+        for (id, place) in placed.places {
+            if let Some(spec) = find(&self.ports, id) {
+                self.note_attached(&spec, place);
+            }
+        }
+        for (id, reason) in placed.away {
+            if let Some(spec) = find(&self.ports, id) {
+                self.note_away(&spec, reason);
+            }
+        }
+        self.note_shut(shut);
+    }
+
+    /// Makes the listeners of fronts. One that cannot be made for another reason than a missing
+    /// namespace refuses the change that brings it.
+    fn prepare_fronts(
+        &self,
+        doors: &Doors,
+        cause: Cause<'_>,
+    ) -> Result<(H::Listeners, Vec<Shut>), FabricError> {
+        let is_lenient = cause.is_forced() || self.is_first();
+        let (listeners, shut) = match self.host.prepare_fronts(doors) {
+            Ok(prepared) => prepared,
+            Err(error) if is_lenient => {
+                error!(error = crate::chain(&error), "there are no service fronts");
+                return Ok((H::Listeners::default(), Vec::new()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let known = self.doors.sockets();
+        let is_refused = |door: &&Shut| {
+            !is_lenient && !door.is_absence && !known.contains(&(door.namespace.clone(), door.port))
+        };
+        match shut.iter().find(is_refused) {
+            Some(door) => Err(FabricError::Shut(door.clone())),
+            None => Ok((listeners, shut)),
+        }
     }
 
     /// Compiles the model under the next epoch. A port whose device cannot be kept gets a new
@@ -342,7 +432,7 @@ impl<H: Host> Fabric<H> {
         &self,
         model: &Model,
         learned: &Learned,
-        stranded: &[PortId],
+        strays: &[PortId],
         numbers: &mut PortNumbers,
     ) -> Result<Compiled, CompileError> {
         let epoch = Epoch(self.epoch().0.saturating_add(1));
@@ -351,7 +441,7 @@ impl<H: Host> Fabric<H> {
             .ports
             .iter()
             .filter(|old| {
-                let is_kept = |new| same_device(old, new) && !stranded.contains(&old.id);
+                let is_kept = |new| same_device(old, new) && !strays.contains(&old.id);
                 compiled
                     .ports
                     .iter()
@@ -365,30 +455,6 @@ impl<H: Host> Fabric<H> {
             numbers.release(&port.name);
         }
         compile_learned(model, learned, &self.catalog, epoch, numbers)
-    }
-
-    /// Returns the ports whose namespace is not the one of that name any more: it was removed and
-    /// made again, and the device is in the old one, which nobody else can see. One that was only
-    /// removed is left alone: there is nowhere else to attach.
-    fn stranded(&self) -> Vec<PortId> {
-        let is_stranded = |spec: &&PortSpec| {
-            let now = self.host.identify(&spec.namespace).ok();
-            now.is_some()
-                && self
-                    .places
-                    .get(&spec.id)
-                    .is_some_and(|then| now != Some(*then))
-        };
-        let stranded = self.ports.iter().filter(is_stranded);
-        stranded.map(|spec| spec.id).collect()
-    }
-
-    /// Returns the namespaces in which the plan attaches.
-    fn places(&self, plan: &Plan) -> HashMap<PortId, NamespaceId> {
-        let specs = plan.attach.iter().chain(&plan.replace);
-        specs
-            .filter_map(|spec| Some((spec.id, self.host.identify(&spec.namespace).ok()?)))
-            .collect()
     }
 
     /// Returns the ports that have no device: a change took it that failed, or somebody deleted it.
@@ -409,95 +475,6 @@ impl<H: Host> Fabric<H> {
             .cloned()
             .collect()
     }
-
-    /// Takes the host through the plan. What can fail comes before what cannot be undone.
-    fn execute(
-        &mut self,
-        plan: &Plan,
-        snapshot: &Arc<Snapshot>,
-    ) -> Result<Receiver<SweepReport>, FabricError> {
-        let mut devices = Vec::new();
-        for spec in &plan.attach {
-            devices.push((spec.id, self.host.attach(spec).map_err(failed(spec))?));
-        }
-        self.update(&plan.update)?;
-        if let Err(error) = self.replace(plan, &mut devices) {
-            self.revert(&plan.update);
-            return Err(error);
-        }
-        let gone = plan.detach.iter().map(|spec| spec.id).collect();
-        Ok(self.host.install(Arc::clone(snapshot), devices, gone)?)
-    }
-
-    /// Changes live devices, all of them or none.
-    fn update(&self, updates: &[Update]) -> Result<(), FabricError> {
-        for (at, update) in updates.iter().enumerate() {
-            if let Err(source) = self.host.update(&update.old, &update.new) {
-                // The failed one too: it may have got halfway.
-                self.revert(updates.get(..=at).unwrap_or(updates));
-                return Err(failed(&update.new)(source));
-            }
-        }
-        Ok(())
-    }
-
-    fn revert(&self, updates: &[Update]) {
-        for update in updates.iter().rev() {
-            if let Err(error) = self.host.update(&update.new, &update.old) {
-                warn!(port = %update.old.name, %error, "cannot set the device back as it was");
-            }
-        }
-    }
-
-    /// Attaches the ports whose namespaces must be freed first. The ports that were there are away
-    /// only if all went well, or if even their return failed.
-    fn replace(
-        &mut self,
-        plan: &Plan,
-        devices: &mut Vec<(PortId, H::Device)>,
-    ) -> Result<(), FabricError> {
-        if plan.evict.is_empty() {
-            return Ok(());
-        }
-        let evicted = plan.evict.iter().map(|spec| spec.id).collect();
-        self.host
-            .install(Arc::clone(&self.snapshot), Vec::new(), evicted)?;
-        let mut fresh = Vec::new();
-        for spec in &plan.replace {
-            match self.host.attach(spec) {
-                Ok(device) => fresh.push((spec.id, device)),
-                Err(source) => {
-                    // Their devices must be gone before the old ones can return.
-                    drop(fresh);
-                    self.restore(&plan.evict)?;
-                    return Err(failed(spec)(source));
-                }
-            }
-        }
-        devices.append(&mut fresh);
-        Ok(())
-    }
-
-    fn restore(&mut self, evicted: &[PortSpec]) -> Result<(), WorkerGone> {
-        let mut devices = Vec::new();
-        for spec in evicted {
-            match self.host.attach(spec) {
-                Ok(device) => devices.push((spec.id, device)),
-                Err(error) => {
-                    error!(port = %spec.name, %error, "cannot attach the port again");
-                    self.lost.push(spec.id);
-                }
-            }
-        }
-        self.host
-            .install(Arc::clone(&self.snapshot), devices, Vec::new())
-            .map(drop)
-    }
-}
-
-fn failed(spec: &PortSpec) -> impl FnOnce(AttachError) -> FabricError {
-    let port = spec.name.clone();
-    move |source| FabricError::Attach { port, source }
 }
 
 /// Returns a number that nobody can foresee: the standard library keys its hash maps with secrets

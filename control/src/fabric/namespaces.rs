@@ -1,6 +1,6 @@
-//! Namespaces that a model needs and the host lacks, said as the configuration says them.
+//! Namespaces that a model needs and the host lacks, said as the configuration says them. A port whose
+//! namespace is missing waits; this is for who wants to know beforehand.
 
-use super::host::Host;
 use crate::attach::{self, AttachError};
 use crate::model::{Model, NamespaceRef};
 use std::fmt;
@@ -41,23 +41,6 @@ impl fmt::Display for NamespaceErrors {
 ///
 /// Those that are not, or cannot be used.
 pub fn check_namespaces(model: &Model) -> Result<(), NamespaceErrors> {
-    check(model, |_| true, attach::check)
-}
-
-/// Checks the namespaces in which something is about to be attached.
-pub(super) fn check_new<H: Host>(
-    model: &Model,
-    is_new: impl Fn(&NamespaceRef) -> bool,
-    host: &H,
-) -> Result<(), NamespaceErrors> {
-    check(model, is_new, |namespace| host.check(namespace))
-}
-
-fn check(
-    model: &Model,
-    is_wanted: impl Fn(&NamespaceRef) -> bool,
-    check: impl Fn(&NamespaceRef) -> Result<(), AttachError>,
-) -> Result<(), NamespaceErrors> {
     let internet = model
         .internet
         .iter()
@@ -74,9 +57,9 @@ fn check(
         .chain(nics)
         .chain(gateways)
         .chain(services)
-        .filter(|(_, device)| device.namespace.is_attached() && is_wanted(&device.namespace))
+        .filter(|(_, device)| device.namespace.is_attached())
         .filter_map(|(key, device)| {
-            let source = check(&device.namespace).err()?;
+            let source = attach::check(&device.namespace).err()?;
             let (key, namespace) = (format!("{key}.namespace"), device.namespace.clone());
             Some(NamespaceError {
                 key,

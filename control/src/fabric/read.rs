@@ -71,7 +71,7 @@ impl Fabric<LinuxHost> {
                 .collect(),
             ports: self
                 .in_order()
-                .map(|spec| port_view(spec, &missing))
+                .map(|spec| self.port_view(spec, &missing))
                 .collect(),
             subnets: self.subnets(),
         })
@@ -265,6 +265,28 @@ impl<H: Host> Fabric<H> {
             .ok_or_else(|| not_found("port", &name, known()))
     }
 
+    fn port_view(&self, spec: &PortSpec, missing: &[PortId]) -> PortView {
+        let (state, reason) = if !spec.namespace.is_attached() {
+            ("unattached", None)
+        } else if missing.contains(&spec.id) {
+            ("detached", Some(self.why_away(spec)))
+        } else {
+            let impaired = self.trouble.impaired.get(&spec.id);
+            ("attached", impaired.cloned())
+        };
+        PortView {
+            number: spec.id.0,
+            name: spec.name.clone(),
+            state: state.to_owned(),
+            reason,
+            namespace: spec.namespace.to_string(),
+            device: spec.device.clone(),
+            mtu: spec.mtu,
+            offload: spec.offload,
+            addresses: spec.addresses.iter().map(ToString::to_string).collect(),
+        }
+    }
+
     fn in_order(&self) -> impl Iterator<Item = &PortSpec> {
         let mut ports: Vec<_> = self.ports.iter().chain(&self.unattached).collect();
         ports.sort_by_key(|spec| spec.id);
@@ -272,25 +294,6 @@ impl<H: Host> Fabric<H> {
     }
 }
 
-fn port_view(spec: &PortSpec, missing: &[PortId]) -> PortView {
-    let state = if !spec.namespace.is_attached() {
-        "unattached"
-    } else if missing.contains(&spec.id) {
-        "detached"
-    } else {
-        "attached"
-    };
-    PortView {
-        number: spec.id.0,
-        name: spec.name.clone(),
-        state: state.to_owned(),
-        namespace: spec.namespace.to_string(),
-        device: spec.device.clone(),
-        mtu: spec.mtu,
-        offload: spec.offload,
-        addresses: spec.addresses.iter().map(ToString::to_string).collect(),
-    }
-}
 fn not_found(kind: &'static str, name: &str, known: String) -> ReadError {
     ReadError::NotFound {
         kind,

@@ -1,7 +1,7 @@
 //! Another service-tag file under the running model: all of it, or nothing.
 
 use super::view::{ServiceTagsView, TagChangeView, TagServiceView, TagsChangesView};
-use super::{Applied, Fabric, FabricError, Host};
+use super::{Applied, Cause, Fabric, FabricError, Host};
 use crate::catalog::{Catalog, TagChange};
 use crate::model::Model;
 use ipnet::Ipv4Net;
@@ -29,7 +29,7 @@ impl<H: Host> Fabric<H> {
             return Ok((report, Applied::Unchanged));
         }
         let before = std::mem::replace(&mut self.catalog, catalog);
-        match self.bring(self.model.clone(), true) {
+        match self.bring(self.model.clone(), Cause::Forced) {
             Ok(applied) => Ok((report, applied)),
             Err(error) => {
                 self.catalog = before;

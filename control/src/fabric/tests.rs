@@ -1,19 +1,19 @@
 //! The transaction over a host that fails where it is told to.
 
+mod away;
 mod fronts;
 mod keys;
+mod learned;
 
 use super::*;
 use crate::config;
-use crate::front::door::Doors;
+use crate::model::{NamespaceRef, Process};
 use postern_dataplane::io::Tun;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::mpsc::channel;
-
-mod learned;
 
 const ONE_NIC: &str = r#"
 location = "koreacentral"
@@ -58,6 +58,14 @@ struct State {
     missing: RefCell<BTreeSet<String>>,
     /// Which namespace stands behind a name, where it was made again.
     remade: RefCell<HashMap<String, u64>>,
+    /// The processes that there are.
+    processes: RefCell<HashMap<u32, Process>>,
+    /// What the next look at a device puts back.
+    taken_off: RefCell<Vec<String>>,
+    /// Whether somebody else holds what a look would put back.
+    is_held: Cell<bool>,
+    /// Whether devices are not found by their name.
+    is_renamed: Cell<bool>,
     refuse_listen: Cell<bool>,
     refuse_update: Cell<bool>,
 }
@@ -100,10 +108,20 @@ struct FakeHost {
     epoch: Cell<u32>,
 }
 
-fn refused(namespace: &NamespaceRef) -> AttachError {
-    AttachError::NotNetwork {
+fn absent(namespace: &NamespaceRef) -> AttachError {
+    AttachError::NotFound {
         namespace: namespace.clone(),
         path: "/nowhere".into(),
+        reason: rustix::io::Errno::NOENT,
+    }
+}
+
+fn refused(namespace: &NamespaceRef) -> AttachError {
+    AttachError::Configure {
+        namespace: namespace.clone(),
+        device: "postern0".to_owned(),
+        step: "do it".to_owned(),
+        source: std::io::ErrorKind::AlreadyExists.into(),
     }
 }
 
@@ -112,14 +130,20 @@ impl Host for FakeHost {
 
     type Listeners = ();
 
-    fn prepare_fronts(&self, doors: &Doors) -> Result<(), FrontError> {
+    fn prepare_fronts(&self, doors: &Doors) -> Result<((), Vec<Shut>), FrontError> {
+        let mut shut = Vec::new();
         for (namespace, port) in doors.sockets() {
+            if let Err(error) = self.identify(&namespace) {
+                shut.push(Shut::new(namespace, port, &error));
+                continue;
+            }
             self.state.note(format!("listen {namespace} {port}"));
             if self.state.refuse_listen.take() {
-                return Err(refused(&namespace).into());
+                let error = refused(&namespace);
+                shut.push(Shut::new(namespace, port, &error));
             }
         }
-        Ok(())
+        Ok(((), shut))
     }
 
     fn commit_fronts(&self, (): (), doors: Doors) {
@@ -129,26 +153,44 @@ impl Host for FakeHost {
     }
 
     fn identify(&self, namespace: &NamespaceRef) -> Result<NamespaceId, AttachError> {
-        self.check(namespace)?;
-        let made = self
-            .state
-            .remade
-            .borrow()
-            .get(&namespace.to_string())
-            .copied();
+        if let NamespaceRef::Pinned(pinned) = namespace {
+            let (written, pin) = (&pinned.written, &pinned.pin);
+            let there = self.process(pin.pid).ok_or_else(|| absent(written))?;
+            if pin.process.as_ref() != Some(&there) {
+                return Err(AttachError::OtherProcess {
+                    namespace: written.clone(),
+                    how: "it was another process",
+                });
+            }
+            return Ok(NamespaceId::new(there.device, there.inode));
+        }
+        let name = namespace.to_string();
+        if self.state.missing.borrow().contains(&name) {
+            return Err(absent(namespace));
+        }
+        let made = self.state.remade.borrow().get(&name).copied();
         Ok(NamespaceId::new(4, made.unwrap_or_default()))
     }
 
-    fn check(&self, namespace: &NamespaceRef) -> Result<(), AttachError> {
-        let is_missing = self.state.missing.borrow().contains(&namespace.to_string());
-        if is_missing {
-            Err(refused(namespace))
-        } else {
-            Ok(())
-        }
+    fn process(&self, pid: u32) -> Option<Process> {
+        self.state.processes.borrow().get(&pid).cloned()
     }
 
-    fn attach(&self, spec: &PortSpec) -> Result<FakeDevice, AttachError> {
+    fn mend(&self, spec: &PortSpec, _: NamespaceId) -> Result<Vec<String>, AttachError> {
+        if self.state.is_renamed.get() {
+            return Err(AttachError::Gone {
+                namespace: spec.namespace.clone(),
+                device: spec.device.clone(),
+            });
+        }
+        if self.state.is_held.get() {
+            return Err(refused(&spec.namespace));
+        }
+        Ok(self.state.taken_off.take())
+    }
+
+    fn attach(&self, spec: &PortSpec) -> Result<(FakeDevice, NamespaceId), AttachError> {
+        let place = self.identify(&spec.namespace)?;
         let namespace = spec.namespace.to_string();
         if self.state.refuse_attach.borrow().contains(&namespace) {
             self.state.note(format!("refuse {namespace}"));
@@ -160,10 +202,8 @@ impl Host for FakeHost {
             .note(format!("attach {namespace} as {}", spec.id.0));
         let key = (namespace, spec.device.clone());
         self.state.devices.borrow_mut().insert(key.clone());
-        Ok(FakeDevice {
-            state: Rc::clone(&self.state),
-            key,
-        })
+        let state = Rc::clone(&self.state);
+        Ok((FakeDevice { state, key }, place))
     }
 
     fn update(&self, old: &PortSpec, new: &PortSpec) -> Result<(), AttachError> {
@@ -343,28 +383,6 @@ fn a_port_that_cannot_be_attached_undoes_the_others() {
 }
 
 #[test]
-fn missing_namespaces_are_named_by_their_keys_before_anything_is_touched() {
-    let mut bench = Bench::new(ONE_NIC);
-    bench
-        .state
-        .missing
-        .borrow_mut()
-        .extend(["vm0".to_owned(), "vm1".to_owned()]);
-    let error = bench.apply(&[ONE_NIC, SECOND_NIC].concat()).unwrap_err();
-    let text = error.to_string();
-    assert!(
-        text.starts_with("networkInterface[1].namespace = \"vm1\": "),
-        "{text}"
-    );
-    assert_eq!(
-        text.lines().count(),
-        1,
-        "vm0 is attached and stays so: {text}"
-    );
-    assert!(bench.state.steps().is_empty());
-}
-
-#[test]
 fn a_device_that_cannot_be_updated_is_set_back() {
     let mut bench = Bench::new(ONE_NIC);
     bench.state.refuse_update.set(true);
@@ -495,13 +513,6 @@ fn a_device_that_somebody_deleted_is_made_again() {
 #[test]
 fn a_namespace_that_was_made_again_gets_its_port_again() {
     let mut bench = Bench::new(ONE_NIC);
-    bench.state.missing.borrow_mut().insert("vm0".to_owned());
-    assert!(
-        matches!(bench.apply(ONE_NIC).unwrap(), Applied::Unchanged),
-        "nowhere to attach"
-    );
-
-    bench.state.missing.borrow_mut().clear();
     bench.state.remade.borrow_mut().insert("vm0".to_owned(), 7);
     assert!(matches!(
         bench.apply(ONE_NIC).unwrap(),

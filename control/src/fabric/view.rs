@@ -17,6 +17,21 @@ pub struct AppliedView {
     pub changes: Vec<ChangeView>,
     /// What became of the live flows; none if nothing changed or the sweep is still under way.
     pub sweep: Option<SweepView>,
+    /// The ports of the policy that wait for their device.
+    #[serde(default)]
+    pub detached: Vec<DetachedView>,
+}
+
+/// A port that waits for its device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DetachedView {
+    /// Its name.
+    pub port: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Why it has none.
+    pub reason: String,
 }
 
 /// One change of a resource.
@@ -248,9 +263,12 @@ pub struct PortView {
     pub number: u16,
     /// Its name, such as `nic/vm0`.
     pub name: String,
-    /// `attached`, `detached` for one whose device is gone, or `unattached` for one that no namespace
-    /// is known of.
+    /// `attached`, `detached` for one that waits for its device, or `unattached` for one that no
+    /// namespace is known of.
     pub state: String,
+    /// Why it is detached, or what is wrong with its device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// The namespace of its device.
     pub namespace: String,
     /// Its device.

@@ -77,7 +77,11 @@ pub enum FrontError {
 
 /// Listeners that were made for a policy and do not accept yet; dropping them closes them.
 #[derive(Debug, Default)]
-pub struct Prepared(Vec<(Place, u16, std::net::TcpListener)>);
+pub struct Prepared {
+    sockets: Vec<(Place, u16, std::net::TcpListener)>,
+    /// Where none can be made, and why.
+    pub shut: Vec<(NamespaceRef, u16, AttachError)>,
+}
 
 /// What a listener has counted, and where it is.
 #[derive(Clone, Debug)]
@@ -141,21 +145,24 @@ impl Front {
         })
     }
 
-    /// Makes the listeners that these doors need and that are not there. Nothing is accepted yet.
-    ///
-    /// # Errors
-    ///
-    /// A namespace cannot be entered, or a port is taken; nothing is left behind.
-    pub fn prepare(&self, doors: &Doors) -> Result<Prepared, FrontError> {
+    /// Makes the listeners that these doors need and that are not there, as far as they can be made.
+    /// Nothing is accepted yet.
+    #[must_use]
+    pub fn prepare(&self, doors: &Doors) -> Prepared {
         let mut prepared = Prepared::default();
         for (namespace, port) in doors.sockets() {
-            let place = place(&namespace)?;
-            if !self.listeners.contains_key(&(place.clone(), port)) {
-                let socket = listener::open(&namespace, port)?;
-                prepared.0.push((place, port, socket));
+            let opened = place(&namespace).and_then(|place| {
+                let is_there = self.listeners.contains_key(&(place.clone(), port));
+                let socket = (!is_there).then(|| listener::open(&namespace, port));
+                Ok((place, socket.transpose()?))
+            });
+            match opened {
+                Ok((place, Some(socket))) => prepared.sockets.push((place, port, socket)),
+                Ok((_, None)) => {}
+                Err(error) => prepared.shut.push((namespace, port, error)),
             }
         }
-        Ok(prepared)
+        prepared
     }
 
     /// Brings doors into force with their listeners. Listeners that are not needed any more close;
@@ -178,7 +185,7 @@ impl Front {
             lasts
         });
         self.shared.set_doors(Arc::new(doors));
-        for (place, port, socket) in prepared.0 {
+        for (place, port, socket) in prepared.sockets {
             self.serve(place, port, socket, Ends::of)?;
         }
         Ok(())

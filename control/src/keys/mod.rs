@@ -7,9 +7,12 @@
 
 pub mod file;
 pub mod grants;
+mod pins;
 pub mod rows;
 #[cfg(test)]
 mod tests;
+
+pub use pins::Pins;
 
 use crate::catalog::Location;
 use crate::model::{Model, VirtualNetwork};
@@ -58,6 +61,8 @@ pub struct Keys {
     /// The first number that was never issued to a network.
     next: u32,
     grants: Grants,
+    /// The processes that bindings were written for.
+    pub pins: Pins,
 }
 
 /// The keys of one virtual network.
@@ -78,6 +83,7 @@ impl Default for Keys {
             vnets: BTreeMap::new(),
             next: VnetKey::MIN.get(),
             grants: Grants::default(),
+            pins: Pins::default(),
         }
     }
 }

@@ -14,6 +14,7 @@ mod front;
 mod learned;
 mod namespace;
 mod policy;
+mod process;
 mod resource;
 mod routing;
 mod rules;
@@ -32,8 +33,9 @@ pub use edit::ModelError;
 pub(crate) use edit::in_catalogue_order;
 pub use front::{Backend, Protocol, ServiceFront};
 pub use learned::{GatewayRoutes, Learned, LearnedRoute, MOST_LEARNED};
-pub use namespace::{NamespaceRef, NotANamespace};
+pub use namespace::{NamespaceRef, NotANamespace, Pinned};
 pub use policy::{ALIASES, EndpointPolicy, PolicyDefinition, PolicyResource};
+pub use process::{Pin, Process};
 pub use resource::{
     CrossTenant, NotASubnet, Resource, ResourceRule, ResourceRules, RuleCallers, Scope, SubnetRef,
 };

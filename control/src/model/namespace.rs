@@ -1,5 +1,6 @@
 //! Network namespaces, as the configuration names them.
 
+use super::process::Pin;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -22,11 +23,22 @@ pub enum NamespaceRef {
     Path(PathBuf),
     /// The namespace of this process.
     Pid(u32),
+    /// The namespace of a process, written as the first says, and of no other that gets its number.
+    Pinned(Box<Pinned>),
     /// A namespace without a name, which Postern makes when it is first needed and which ends with
     /// it. No text names it: it stands where a configuration names none.
     Own,
     /// None: what would be there is kept and has no device. It stands where a configuration names none.
     Unattached,
+}
+
+/// A namespace of the process that was meant.
+#[derive(Clone, Debug)]
+pub struct Pinned {
+    /// What was written.
+    pub written: NamespaceRef,
+    /// The process.
+    pub pin: Pin,
 }
 
 impl NamespaceRef {
@@ -46,6 +58,30 @@ impl NamespaceRef {
         }
     }
 
+    /// Returns the reference as it was written.
+    #[must_use]
+    pub fn written(&self) -> &Self {
+        match self {
+            Self::Pinned(pinned) => &pinned.written,
+            other => other,
+        }
+    }
+
+    /// Returns the number of the process by which the namespace is named, however that is written.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Pid(pid) => Some(*pid),
+            Self::Pinned(pinned) => Some(pinned.pin.pid),
+            Self::Path(path) => {
+                let rest = path.strip_prefix("/proc").ok()?;
+                let (process, file) = rest.to_str()?.split_once('/')?;
+                (file == "ns/net").then(|| process.parse().ok())?
+            }
+            Self::Name(_) | Self::Own | Self::Unattached => None,
+        }
+    }
+
     /// Returns the name of a named namespace, however it is written.
     fn name(&self) -> Option<&str> {
         match self {
@@ -55,19 +91,20 @@ impl NamespaceRef {
                 let is_named = NAMED.iter().any(|named| parent == Path::new(named));
                 path.file_name().filter(|_| is_named)?.to_str()
             }
-            Self::Pid(_) | Self::Own | Self::Unattached => None,
+            Self::Pid(_) | Self::Pinned(..) | Self::Own | Self::Unattached => None,
         }
     }
 
     /// Returns what two equal references have in common.
-    fn identity(&self) -> (Option<&str>, Option<&Path>, Option<u32>) {
+    fn identity(&self) -> (Option<&str>, Option<&Path>, Option<u32>, Option<&Pin>) {
         match (self.name(), self) {
-            (Some(name), _) => (Some(name), None, None),
-            (None, Self::Path(path)) => (None, Some(path), None),
-            (None, Self::Pid(pid)) => (None, None, Some(*pid)),
+            (Some(name), _) => (Some(name), None, None, None),
+            (None, Self::Path(path)) => (None, Some(path), None, None),
+            (None, Self::Pid(pid)) => (None, None, Some(*pid), None),
+            (None, Self::Pinned(pinned)) => (None, None, None, Some(&pinned.pin)),
             // No process has this number.
-            (None, Self::Unattached) => (None, None, Some(0)),
-            (None, Self::Name(_) | Self::Own) => (None, None, None),
+            (None, Self::Unattached) => (None, None, Some(0), None),
+            (None, Self::Name(_) | Self::Own) => (None, None, None, None),
         }
     }
 }
@@ -125,6 +162,7 @@ impl fmt::Display for NamespaceRef {
             Self::Name(name) => f.write_str(name),
             Self::Path(path) => write!(f, "{}", path.display()),
             Self::Pid(pid) => write!(f, "pid:{pid}"),
+            Self::Pinned(pinned) => pinned.written.fmt(f),
             Self::Own => f.write_str("(own)"),
             Self::Unattached => f.write_str("(unattached)"),
         }

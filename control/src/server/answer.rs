@@ -142,6 +142,7 @@ pub(super) fn finished(epoch: u32, applied: Applied) -> AppliedView {
             changed: false,
             changes: Vec::new(),
             sweep: None,
+            detached: Vec::new(),
         },
         Applied::Changed { changes, sweep } => AppliedView {
             epoch,
@@ -156,6 +157,7 @@ pub(super) fn finished(epoch: u32, applied: Applied) -> AppliedView {
                     rebound: report.rebound,
                     denied: report.denied,
                 }),
+            detached: Vec::new(),
         },
     }
 }
@@ -179,9 +181,10 @@ impl From<&FabricError> for Fault {
             FabricError::Model(_)
             | FabricError::Supply(_)
             | FabricError::Compile(_)
-            | FabricError::NeedsRestart { .. }
-            | FabricError::Namespaces(_) => FaultCode::Refused,
-            FabricError::Attach { .. } | FabricError::Front(_) => FaultCode::AttachFailed,
+            | FabricError::NeedsRestart { .. } => FaultCode::Refused,
+            FabricError::Attach { .. } | FabricError::Shut(_) | FabricError::Front(_) => {
+                FaultCode::AttachFailed
+            }
             FabricError::State(_) | FabricError::Start(_) | FabricError::WorkerGone(_) => {
                 FaultCode::Internal
             }

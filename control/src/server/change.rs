@@ -102,7 +102,9 @@ fn change<R>(
     }
     let (epoch, applied) = ticket.applied.unwrap_or((0, Applied::Unchanged));
     // Without a lock: others may read, and change, while this one waits.
-    encode(&finished(epoch, applied))
+    let mut view = finished(epoch, applied);
+    view.detached = daemon.with(|fabric| fabric.detached());
+    encode(&view)
 }
 
 /// Tells what a change of the estate would do.

@@ -10,12 +10,14 @@ use crate::keys::Keys;
 use crate::model::Model;
 use crate::server::protocol::{Fault, FaultCode};
 use crate::store::{Commit, Store};
+use postern_arm::document::Origin;
 use postern_arm::error::ArmError;
 use postern_arm::estate::Estate;
 use postern_arm::id::ResourceId;
 use postern_arm::platform::Platform;
 use serde_json::Value;
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tracing::error;
@@ -92,8 +94,13 @@ impl Platform for Live {
         let mut fabric = self.fabric();
         let model = estate::load(next, fabric.catalog()).map_err(untold)?;
         let before = (fabric.model().clone(), fabric.keys().clone());
-        let applied = fabric.apply(model).map_err(|error| refused(next, &error))?;
         let file = TICKET.with_borrow_mut(|ticket| ticket.file.take());
+        let tagged = tagged(next);
+        // Who applies a file writes its bindings again, but not those that others wrote as tags.
+        let is_rebound = |owner: &str| file.is_some() && !tagged.contains(owner);
+        let applied = fabric
+            .apply_rebound(model, &is_rebound)
+            .map_err(|error| refused(next, &error))?;
         let kept = self.store.commit(&Commit {
             old: now,
             new: next,
@@ -143,6 +150,23 @@ fn untold(refused: Refused) -> ArmError {
     let fault = Fault::new(FaultCode::Refused, refused.keys);
     TICKET.with_borrow_mut(|ticket| ticket.fault = Some(fault));
     *refused.arm
+}
+
+/// Returns what has a namespace by a tag of a request, as the fabric calls it.
+fn tagged(estate: &Estate) -> HashSet<String> {
+    let is_binding = |tag: &String| {
+        let tag = tag.to_ascii_lowercase();
+        tag == "postern-namespace" || tag == "postern-front-namespace"
+    };
+    let documents = estate.documents().filter(|document| {
+        let tags = document.body.get("tags").and_then(Value::as_object);
+        document.origin != Origin::File && tags.is_some_and(|tags| tags.keys().any(is_binding))
+    });
+    let owners = documents.flat_map(|document| {
+        let name = document.alias.to_ascii_lowercase();
+        ["nic", "service", "front", "gateway"].map(|kind| format!("{kind}/{name}"))
+    });
+    owners.collect()
 }
 
 /// Returns why a change did not come into force, and keeps it in the words of the command line.

@@ -17,6 +17,7 @@ pub mod protocol;
 mod said;
 mod signals;
 mod socket;
+mod watch;
 
 pub use socket::{ControlSocket, DEFAULT_PATH, SocketError};
 
@@ -39,6 +40,7 @@ use tokio::net::UnixListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
+use watch::Watching;
 
 /// Why the daemon could not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -246,6 +248,7 @@ async fn run(
             return Err(error.into());
         }
     };
+    let watching = Watching::start(&daemon).map_err(ServerError::Runtime)?;
     let over = Arc::new(Notify::new());
     let served = api.map(|listener| serve_api(listener, &daemon, Arc::clone(&over)));
     info!(
@@ -266,7 +269,7 @@ async fn run(
         () = worker_end(&daemon) => Err(ServerError::WorkerGone),
         () = learning::learn(&daemon) => Ok(()),
     };
-    drop(resolver);
+    drop((resolver, watching));
     if let Some(served) = served {
         // Requests at work are answered, and what they changed is kept, before packets stop.
         over.notify_one();

@@ -2,8 +2,8 @@
 
 use super::error::StoreError;
 use super::schema::{
-    BINDINGS, DOCUMENTS, GRANTS, GROUPS, HOST, ISSUED, MARK, META, NETWORKS, SEQUENCE, VERSION,
-    number,
+    BINDINGS, DOCUMENTS, GRANTS, GROUPS, HOST, ISSUED, MARK, META, NETWORKS, PINS, SEQUENCE,
+    VERSION, number,
 };
 use crate::keys::Keys;
 use crate::keys::rows::{self, GrantPlace};
@@ -70,6 +70,10 @@ impl Rows {
         }
         if let Some(mark) = commit.file {
             rows.meta.push((MARK, mark.into()));
+        }
+        if keys.pins != commit.keys.pins {
+            rows.meta
+                .push((PINS, encode("pins", "", &commit.keys.pins)?));
         }
         for (name, network) in rows::network_changes(keys, commit.keys) {
             let row = network.map(|row| encode("virtual network", &name, &row));

@@ -2,8 +2,8 @@
 
 use super::error::Problem;
 use super::schema::{
-    BINDINGS, CLEAN, DOCUMENTS, GRANTS, GROUPS, HOST, ISSUED, MARK, META, NETWORKS, SEQUENCE, TEXT,
-    VERSION,
+    BINDINGS, CLEAN, DOCUMENTS, GRANTS, GROUPS, HOST, ISSUED, MARK, META, NETWORKS, PINS, SEQUENCE,
+    TEXT, VERSION,
 };
 use crate::keys::Keys;
 use crate::keys::rows::{self, VNETS};
@@ -76,10 +76,13 @@ pub(super) fn read(database: &Database) -> Result<Contents, Problem> {
         let text = |bytes| String::from_utf8(bytes).map_err(|_| row("meta", key, "it is no text"));
         meta(key)?.map(text).transpose()
     };
+    let mut keys = keys(&transaction)?;
+    let pins = meta(PINS)?.map(|bytes| decode("meta", PINS, &bytes));
+    keys.pins = pins.transpose()?.unwrap_or_default();
     Ok(Contents {
         saved: Saved {
             estate,
-            keys: keys(&transaction)?,
+            keys,
             file: text(MARK)?,
         },
         sequence: number(SEQUENCE)?,

@@ -34,6 +34,8 @@ pub(super) const MARK: &str = "mark";
 pub(super) const TEXT: &str = "file";
 /// There if no secret was ever written to this file, a number in JSON.
 pub(super) const CLEAN: &str = "clean";
+/// The processes that bindings were written for, JSON; not there in a file of an earlier version.
+pub(super) const PINS: &str = "pins";
 
 /// Turns the tables of one version into those of the next.
 pub(super) type Step = fn(&WriteTransaction) -> Result<(), redb::Error>;

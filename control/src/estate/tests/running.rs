@@ -4,10 +4,10 @@ use super::arm::{host, id, of, quickstart};
 use super::*;
 use crate::attach::{AttachError, NamespaceId};
 use crate::compile::PortSpec;
-use crate::fabric::{Fabric, Host};
+use crate::fabric::{Fabric, Host, Shut};
 use crate::front::FrontError;
 use crate::front::door::Doors;
-use crate::model::NamespaceRef;
+use crate::model::{NamespaceRef, Process};
 use postern_arm::error::ArmError;
 use postern_dataplane::engine::SweepReport;
 use postern_dataplane::io::WorkerGone;
@@ -21,16 +21,20 @@ impl Host for Nothing {
     type Device = ();
     type Listeners = ();
 
-    fn check(&self, _: &NamespaceRef) -> Result<(), AttachError> {
-        Ok(())
-    }
-
     fn identify(&self, _: &NamespaceRef) -> Result<NamespaceId, AttachError> {
         Ok(NamespaceId::new(1, 1))
     }
 
-    fn attach(&self, _: &PortSpec) -> Result<(), AttachError> {
-        Ok(())
+    fn process(&self, _: u32) -> Option<Process> {
+        None
+    }
+
+    fn attach(&self, _: &PortSpec) -> Result<((), NamespaceId), AttachError> {
+        Ok(((), NamespaceId::new(1, 1)))
+    }
+
+    fn mend(&self, _: &PortSpec, _: NamespaceId) -> Result<Vec<String>, AttachError> {
+        Ok(Vec::new())
     }
 
     fn update(&self, _: &PortSpec, _: &PortSpec) -> Result<(), AttachError> {
@@ -41,8 +45,8 @@ impl Host for Nothing {
         Ok((0..100).map(PortId).collect())
     }
 
-    fn prepare_fronts(&self, _: &Doors) -> Result<(), FrontError> {
-        Ok(())
+    fn prepare_fronts(&self, _: &Doors) -> Result<((), Vec<Shut>), FrontError> {
+        Ok(((), Vec::new()))
     }
 
     fn commit_fronts(&self, (): (), _: Doors) {}

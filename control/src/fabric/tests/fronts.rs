@@ -35,7 +35,7 @@ fn a_front_that_cannot_listen_leaves_the_policy_that_was() {
     let mut bench = Bench::new(&service(None));
     bench.state.refuse_listen.set(true);
     let error = bench.apply(&service(Some(443))).unwrap_err();
-    assert!(matches!(error, FabricError::Front(_)), "{error}");
+    assert!(matches!(error, FabricError::Shut(_)), "{error}");
     assert_eq!(bench.state.steps(), ["listen svc 443"]);
     assert_eq!(bench.fabric.epoch(), Epoch(1));
 }

@@ -118,7 +118,7 @@ fn a_namespace_that_was_made_again_teaches_anew() {
 }
 
 #[test]
-fn what_cannot_come_into_force_is_not_shown_either() {
+fn a_port_that_has_to_wait_keeps_no_learned_routes_up() {
     let (mut bench, source) = bench();
     bench
         .fabric
@@ -131,7 +131,8 @@ fn what_cannot_come_into_force_is_not_shown_either() {
         .refuse_attach
         .borrow_mut()
         .insert("vm0".to_owned());
-    let failed = bench.fabric.learn(&source, routes(&["192.168.8.0/24"], ""));
-    assert!(matches!(failed, Err(FabricError::Attach { .. })));
-    assert_eq!(learned(&bench).0, ["192.168.9.0/24"]);
+    let told = bench.fabric.learn(&source, routes(&["192.168.8.0/24"], ""));
+    assert!(matches!(told, Ok(Some(Applied::Changed { .. }))));
+    assert_eq!(learned(&bench).0, ["192.168.8.0/24"]);
+    assert_eq!(bench.fabric.detached().len(), 1);
 }
