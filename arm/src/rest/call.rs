@@ -1,5 +1,6 @@
 //! A request under way: who calls, what they see, and where it goes.
 
+use super::authorise::table::Place;
 use super::caller::Caller;
 use super::change::Preview;
 use super::path::{Parent, Target};
@@ -33,34 +34,29 @@ impl Call<'_> {
     /// What the client is told instead.
     pub(crate) fn answer(&self) -> Answer {
         self.check_version()?;
-        match Target::read(&self.request.path)? {
+        let target = Target::read(&self.request.path)?;
+        let at = match &target {
+            Target::Other(_) => &Scope::Tenant,
+            Target::Scope(scope, _) | Target::Provider(scope, _) => scope,
+            Target::Resource(id) | Target::Word(Parent::Resource(id), _) => &id.scope,
+            Target::Word(Parent::Scope(scope, _), _) => scope,
+        };
+        self.caller.enter(&self.state, at)?;
+        // What is not in the table is not there, and what is, is asked for before anything is done.
+        let place = Place::of(&target, &self.request.method).ok_or_else(|| self.no_such_path())?;
+        place.authorise(self)?;
+        match target {
             Target::Other(words) => subscriptions::tenant_level(self, &words),
-            Target::Scope(scope, words) => {
-                self.caller.enter(&self.state, &scope)?;
-                match &scope {
-                    Scope::Group(..) => groups::group(self, &scope, &words),
-                    _ => subscriptions::subscription(self, &scope, &words),
-                }
+            Target::Scope(scope, words) => match &scope {
+                Scope::Group(..) => groups::group(self, &scope, &words),
+                _ => subscriptions::subscription(self, &scope, &words),
+            },
+            Target::Provider(scope, words) => providers::provider(self, &scope, &words),
+            Target::Resource(id) => self.resource(&id),
+            Target::Word(Parent::Scope(scope, provider), word) => {
+                self.collection(&scope, &provider, &word)
             }
-            Target::Provider(scope, words) => {
-                self.caller.enter(&self.state, &scope)?;
-                providers::provider(self, &scope, &words)
-            }
-            Target::Resource(id) => {
-                self.caller.enter(&self.state, &id.scope)?;
-                self.resource(&id)
-            }
-            Target::Word(parent, word) => {
-                let scope = match &parent {
-                    Parent::Scope(scope, _) => scope,
-                    Parent::Resource(id) => &id.scope,
-                };
-                self.caller.enter(&self.state, scope)?;
-                match parent {
-                    Parent::Scope(scope, provider) => self.collection(&scope, &provider, &word),
-                    Parent::Resource(id) => self.below(&id, &word),
-                }
-            }
+            Target::Word(Parent::Resource(id), word) => self.below(&id, &word),
         }
     }
 

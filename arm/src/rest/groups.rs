@@ -5,7 +5,6 @@ use super::call::{Answer, Call};
 use super::page::{self, Filter};
 use super::request::Response;
 use super::resources::{check_scope, no_group, visible, with_etag};
-use super::{deployments, subscriptions};
 use crate::export;
 use crate::id::{ResourceId, Scope};
 use serde_json::{Map, Value, json};
@@ -19,12 +18,7 @@ pub(crate) fn group(call: &Call<'_>, scope: &Scope, words: &[String]) -> Answer 
     match words.as_slice() {
         [] => one(call, scope),
         [word] if word.eq_ignore_ascii_case("resources") => resources(call, scope),
-        // The older path of deployments, without their provider; `az` still uses it.
-        [word, rest @ ..] if word.eq_ignore_ascii_case("deployments") => {
-            deployments::without_provider(call, scope, rest)
-        }
         [word] if word.eq_ignore_ascii_case("exportTemplate") && call.is("POST") => {
-            call.authorise(&format!("{KIND}/exportTemplate/action"), scope)?;
             check_scope(call, scope)?;
             let estate = &call.state.estate;
             let is_seen = |id: &ResourceId| {
@@ -39,32 +33,26 @@ pub(crate) fn group(call: &Call<'_>, scope: &Scope, words: &[String]) -> Answer 
 }
 
 fn one(call: &Call<'_>, scope: &Scope) -> Answer {
-    let action = |verb: &str| format!("{KIND}/{verb}");
     match call.request.method.to_ascii_uppercase().as_str() {
         "GET" => {
-            call.authorise(&action("read"), scope)?;
             let group = call.state.estate.show_group(scope);
             Ok(with_etag(200, &group.ok_or_else(|| no_group(scope))?))
         }
         "HEAD" => {
-            call.authorise(&action("read"), scope)?;
             let group = call.state.estate.show_group(scope);
             Ok(Response::empty(if group.is_some() { 204 } else { 404 }))
         }
         "PUT" => {
-            call.authorise(&action("write"), scope)?;
             let body = Value::Object(call.object()?);
             let put = call.change(|stage| stage.put_group(scope, body))?;
             Ok(with_etag(if put.created { 201 } else { 200 }, &put.value))
         }
         "PATCH" => {
-            call.authorise(&action("write"), scope)?;
             let body = Value::Object(call.object()?);
             let value = call.change(|stage| stage.patch_group(scope, body))?;
             Ok(with_etag(200, &value))
         }
         "DELETE" => {
-            call.authorise(&action("delete"), scope)?;
             let was_there = call.change(|stage| stage.delete_group(scope))?;
             if was_there {
                 Ok(Response::empty(200))
@@ -81,7 +69,7 @@ pub(crate) fn list(call: &Call<'_>, scope: &Scope) -> Answer {
     if !call.is("GET") {
         return Err(call.no_method("GET"));
     }
-    let visible = visible(call, scope, &format!("{KIND}/read"))?;
+    let visible = visible(call, scope, &format!("{KIND}/read"));
     let filter = Filter::of(call, &["tagName", "tagValue", "name"])?;
     let subscription = scope.subscription().unwrap_or_default();
     let groups = call.state.estate.list_groups(subscription).into_iter();
@@ -96,10 +84,7 @@ pub(crate) fn resources(call: &Call<'_>, scope: &Scope) -> Answer {
     if !call.is("GET") {
         return Err(call.no_method("GET"));
     }
-    // Who has any role there is told of what they may read, by the right to read its type.
-    if !call.caller.is_known(&call.state, scope) {
-        call.authorise(&format!("{}/read", subscriptions::RESOURCES), scope)?;
-    }
+    // Of each the right to read its type is asked for.
     check_scope(call, scope)?;
     let visible = |value: &Value| {
         let id = value.get("id").and_then(Value::as_str);

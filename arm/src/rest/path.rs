@@ -134,9 +134,33 @@ fn scope(parts: Vec<String>) -> Target {
     let length = if is_group { 4 } else { 2 };
     let (outer, rest) = parts.split_at_checked(length).unwrap_or((&parts, &[]));
     match format!("/{}", outer.join("/")).parse() {
-        Ok(scope) => Target::Scope(scope, rest.to_vec()),
+        Ok(scope) => {
+            deployments(&scope, rest).unwrap_or_else(|| Target::Scope(scope, rest.to_vec()))
+        }
         Err(_) => Target::Other(parts),
     }
+}
+
+/// Reads the older path of deployments, without their provider; `az` still uses it.
+fn deployments(scope: &Scope, words: &[String]) -> Option<Target> {
+    let (first, rest) = words.split_first()?;
+    if !matches!(scope, Scope::Group(..)) || !first.eq_ignore_ascii_case("deployments") {
+        return None;
+    }
+    let provider = "Microsoft.Resources";
+    let one = |name: &str| scope.resource(provider, &[("deployments", name)]);
+    Some(match rest {
+        [] => Target::Word(
+            Parent::Scope(scope.clone(), provider.to_owned()),
+            first.clone(),
+        ),
+        [name] => Target::Resource(one(name)),
+        [name, word] => Target::Word(Parent::Resource(one(name)), word.clone()),
+        [name, word, operation] if word.eq_ignore_ascii_case("operations") => {
+            Target::Resource(one(name).child("operations", operation))
+        }
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -18,27 +18,12 @@ pub(crate) fn scope_of(id: &ResourceId) -> Scope {
 /// Answers a request for one resource.
 pub(crate) fn one(call: &Call<'_>, id: &ResourceId) -> Answer {
     providers::check_kind(id)?;
-    let action = |verb: &str| format!("{}/{verb}", id.kind());
-    let at = scope_of(id);
     match call.request.method.to_ascii_uppercase().as_str() {
-        "GET" => {
-            call.authorise(&action("read"), &at)?;
-            get(call, id)
-        }
-        "HEAD" => {
-            call.authorise(&action("read"), &at)?;
-            get(call, id).map(|_| Response::empty(204))
-        }
-        "PUT" => {
-            call.authorise(&action("write"), &at)?;
-            put(call, id)
-        }
-        "PATCH" => {
-            call.authorise(&action("write"), &at)?;
-            patch(call, id)
-        }
+        "GET" => get(call, id),
+        "HEAD" => get(call, id).map(|_| Response::empty(204)),
+        "PUT" => put(call, id),
+        "PATCH" => patch(call, id),
         "DELETE" => {
-            call.authorise(&action("delete"), &at)?;
             let conditions = call.conditions();
             let was_there = call.change(|stage| stage.delete(id, &conditions))?;
             Ok(Response::empty(if was_there { 200 } else { 204 }))
@@ -143,7 +128,7 @@ pub(crate) fn list(call: &Call<'_>, scope: &Scope, kind: &str) -> Answer {
     }
     providers::check_type(kind)?;
     let action = format!("{kind}/read");
-    let visible = visible(call, scope, &action)?;
+    let visible = visible(call, scope, &action);
     check_scope(call, scope)?;
     let values = call
         .state
@@ -170,23 +155,15 @@ pub(crate) fn check_scope_in(estate: &Estate, scope: &Scope) -> Result<(), ArmEr
 
 /// Returns which resources of a list the caller may see: all of them with a right at the scope, and
 /// else those with a right of their own.
-///
-/// # Errors
-///
-/// The caller has no role there at all.
 pub(crate) fn visible<'c>(
     call: &'c Call<'_>,
     scope: &Scope,
     action: &str,
-) -> Result<impl Fn(&Value) -> bool + use<'c>, ArmError> {
-    let refused = call.authorise(action, scope);
+) -> impl Fn(&Value) -> bool + use<'c> {
     // What is below the root is of all tenants, and the caller of one.
-    let every = refused.is_ok() && scope.subscription().is_some();
-    if refused.is_err() && !call.caller.is_known(&call.state, scope) {
-        refused?;
-    }
+    let every = scope.subscription().is_some() && call.caller.may(&call.state, action, scope);
     let action = action.to_owned();
-    Ok(move |value: &Value| {
+    move |value: &Value| {
         let id = || {
             value
                 .get("id")
@@ -195,7 +172,7 @@ pub(crate) fn visible<'c>(
                 .ok()
         };
         every || id().is_some_and(|id| call.caller.may(&call.state, &action, &id))
-    })
+    }
 }
 
 /// Answers what hangs on a resource: a list of its children, or an action on it.
@@ -205,7 +182,6 @@ pub(crate) fn below(call: &Call<'_>, id: &ResourceId, word: &str) -> Answer {
     match call.request.method.to_ascii_uppercase().as_str() {
         "GET" => list(call, &at, &format!("{}/{word}", id.kind())),
         "POST" => {
-            call.authorise(&format!("{}/{word}/action", id.kind()), &at)?;
             if call.state.estate.show(id).is_none() && !super::watchers::is_default(call, id) {
                 return Err(missing(call, id));
             }

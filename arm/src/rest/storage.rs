@@ -2,22 +2,21 @@
 
 use super::call::{Answer, Call};
 use super::request::Response;
-use super::resources::{missing, scope_of};
+use super::resources::missing;
 use super::state::State;
 use crate::error::ArmError;
 use crate::estate::Estate;
-use crate::id::{ResourceId, Scope};
+use crate::id::ResourceId;
 use serde_json::{Map, Value, json};
 
 /// The type.
 pub(crate) const KIND: &str = "Microsoft.Storage/storageAccounts";
 
 /// Answers whether a name is free: names of accounts are host names, so all subscriptions share them.
-pub(crate) fn check_name(call: &Call<'_>, scope: &Scope) -> Answer {
+pub(crate) fn check_name(call: &Call<'_>) -> Answer {
     if !call.is("POST") {
         return Err(call.no_method("POST"));
     }
-    call.authorise("Microsoft.Storage/checknameavailability/read", scope)?;
     let body = call.object()?;
     let name = body.get("name").and_then(Value::as_str).ok_or_else(|| {
         let message = "The request content was invalid: `name` is missing; accepted: a text.";
@@ -58,10 +57,6 @@ pub(crate) fn action(call: &Call<'_>, id: &ResourceId, word: &str) -> Answer {
     if !is("listKeys") && !is("regenerateKey") {
         return super::resources::below(call, id, word);
     }
-    call.authorise(
-        &format!("{KIND}/{}/action", word.to_ascii_lowercase()),
-        &scope_of(id),
-    )?;
     if call.state.estate.show(id).is_none() {
         return Err(missing(call, id));
     }

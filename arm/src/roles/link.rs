@@ -37,6 +37,14 @@ type Links = BTreeMap<(String, String), (usize, Link)>;
 fn links(document: &Document) -> Links {
     let mut links = Links::new();
     let own = document.id.root();
+    // Roles say where they are, and deployments what they did: neither makes use of anything.
+    let notes = ["Microsoft.Authorization", "Microsoft.Resources"];
+    if notes
+        .iter()
+        .any(|name| own.provider.eq_ignore_ascii_case(name))
+    {
+        return links;
+    }
     let fields = document.body.iter();
     for (_, value) in fields.filter(|(name, _)| !name.eq_ignore_ascii_case("tags")) {
         collect(value, &own, &mut links);

@@ -1,6 +1,6 @@
 //! Who may do what: the one place that is asked, by every way that reads or writes.
 //!
-//! A request is asked for its right before its body is read ([`super::call`]). Whatever changes the
+//! A request is asked for its right before its body is read, by the [`table`] of all operations. Whatever changes the
 //! estate is asked again inside of the change, by an [`Authoriser`] that stands before the stage: it sees
 //! each resource that is written or removed, whether a request names it, a template, a template inside of
 //! one, or the end of a complete deployment, and what-if and validation as well. When all is staged,
@@ -20,6 +20,7 @@
 
 pub(crate) mod rights;
 pub(crate) mod roles;
+pub(crate) mod table;
 
 use super::caller::Caller;
 use super::state::State;

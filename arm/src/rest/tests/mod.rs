@@ -8,6 +8,7 @@ mod login;
 mod rights;
 mod roles;
 mod seen;
+mod walk;
 mod writers;
 
 use super::*;
