@@ -311,13 +311,24 @@ impl Stage {
             };
             return Err(ArmError::bad_request(code, message).at(by));
         }
-        // The subnet may be another one than when the address was given.
-        if let Some(prefix) =
-            prefix_of(now, &lease.subnet).filter(|_| !lease.by.contains("/publicipaddresses/"))
-        {
-            is_in(prefix, lease.first).map_err(|error| error.at(spelled(now, &lease.by)))?;
+        // The subnet or the prefix may be another one than when the address was given.
+        let Some(prefix) = prefix_of(now, &lease.subnet) else {
+            return Ok(());
+        };
+        let by = || spelled(now, &lease.by);
+        if !lease.by.contains("/publicipaddresses/") {
+            return is_in(prefix, lease.first).map_err(|error| error.at(by()));
         }
-        Ok(())
+        if prefix.contains(&lease.first) {
+            return Ok(());
+        }
+        // The code is from memory.
+        let message = format!(
+            "The address {} of {} is not one of its public IP prefix {prefix}.",
+            lease.first,
+            by()
+        );
+        Err(ArmError::bad_request("PublicIPAddressNotInPublicIPPrefix", message).at(by()))
     }
 }
 
