@@ -1,15 +1,26 @@
 //! Patterns by which resources that say nothing of this host are bound to it.
 //!
 //! `[[bind]]` fills in the keys that a NIC or a service lacks, and nothing else: what the resource
-//! says itself stands, and of several patterns the first that has a value for a key.
+//! says itself stands, and of several patterns the first that has a value for a key. Beside that it says
+//! what the tags of resources may bind ([`allow`]).
+
+pub(crate) mod allow;
+mod named;
+mod who;
+
+pub(crate) use who::{Permit, permits};
 
 use super::access::{self, resource_types};
-use super::device;
+use super::glob::OWN_NAME;
+use super::loader::is_name;
 use super::problem::Problem;
 use super::section::{Errors, Section};
+use super::{device, front};
 use crate::model::{NamespaceRef, Scope};
+use named::Fixed;
 use std::net::Ipv4Addr;
 use toml::{Table, Value};
+use who::{Subject, Who};
 
 const NIC: &str = "Microsoft.Network/networkInterfaces";
 const OF_A_NIC: &[&str] = &["namespace", "device", "mtu", "offload"];
@@ -18,6 +29,8 @@ const KEYS: &[&str] = &[
     "type",
     "name",
     "resourceGroup",
+    "subscription",
+    "allow",
     "namespace",
     "device",
     "mtu",
@@ -32,38 +45,23 @@ const NIC_KEYS: &[&str] = &[
     "type",
     "name",
     "resourceGroup",
+    "subscription",
+    "allow",
     "namespace",
     "device",
     "mtu",
     "offload",
 ];
 
-/// What stands for the name of the resource in a value.
-const OWN_NAME: &str = "{name}";
-
-const A_TYPE: &str = "\"Microsoft.Network/networkInterfaces\", or the type of a service's resources such as \
-                      \"Microsoft.Storage/storageAccounts\"";
-const A_PATTERN: &str =
-    "a name or a resource ID, in which \"*\" stands for anything and \"?\" for one character";
-const A_NAMESPACE: &str = "a namespace, in which \"{name}\" stands for the name of the resource";
-const A_GROUP: &str = "the name of a resource group, in which \"*\" stands for anything";
+const A_NAMESPACE: &str = "a namespace, in which \"{name}\" stands for the name of the resource: in a name or in the \
+                           last part of a path";
 const AN_ADDRESS: &str = "an IPv4 address of the service in its region";
 
 /// A pattern, and what it gives.
 struct Pattern<'t> {
-    /// The type; without one, NICs or all services.
-    of: Option<&'static str>,
+    who: Who,
     is_for_nics: bool,
-    name: &'t str,
-    group: Option<&'t str>,
     table: &'t Table,
-}
-
-/// A resource that a pattern is held against.
-struct Subject<'t> {
-    of: &'t str,
-    name: &'t str,
-    scope: Scope,
 }
 
 /// Returns the lists of NICs and services as the patterns of the file complete them, under their keys;
@@ -79,12 +77,16 @@ pub(super) fn completed(table: &Table, errors: &Errors) -> Table {
         access::scope(&Section::over(table, String::new(), &unsaid), outer)
     };
     let outer = scope(table, &Scope::default());
+    let fixed = Fixed::of(table);
     for key in ["networkInterface", "service"] {
         let Some(Value::Array(sections)) = table.get(key) else {
             continue;
         };
         let mut sections = sections.clone();
-        for section in sections.iter_mut().filter_map(Value::as_table_mut) {
+        for (at, section) in sections.iter_mut().enumerate() {
+            let Some(section) = section.as_table_mut() else {
+                continue;
+            };
             let text = |key: &str| section.get(key).and_then(Value::as_str);
             let of = match key {
                 "networkInterface" => Some(NIC),
@@ -94,13 +96,25 @@ pub(super) fn completed(table: &Table, errors: &Errors) -> Table {
             else {
                 continue;
             };
+            // The loader refuses what has another name.
+            if !is_name(&name) {
+                continue;
+            }
+            let scope = scope(section, &outer);
             let subject = Subject {
                 of: &of,
                 name: &name,
-                scope: scope(section, &outer),
+                subscription: &scope.subscription,
+                group: &scope.resource_group,
+                id: &scope.id(&of, &name),
             };
             for pattern in patterns.iter().filter(|pattern| pattern.fits(&subject)) {
-                pattern.fill(section, &name);
+                let refused = pattern.fill(section, &name, &fixed);
+                if let Some((namespace, other)) = refused {
+                    let value = Some(format!("{namespace:?}"));
+                    let key = format!("{key}[{at}].namespace");
+                    errors.add(key, value, Problem::NamespaceInUse(other));
+                }
             }
         }
         completed.insert(key.to_owned(), Value::Array(sections));
@@ -127,15 +141,9 @@ fn patterns<'t>(table: &'t Table, errors: &Errors) -> Option<Vec<Pattern<'t>>> {
 }
 
 fn pattern<'t>(section: &Section<'_>, table: &'t Table) -> Option<Pattern<'t>> {
-    section.require("name", A_PATTERN);
-    let name = section.text("name", A_PATTERN);
-    let types = || std::iter::once(NIC).chain(resource_types().map(|(_, of, _)| of));
-    let told = section.text("type", A_TYPE);
-    let of = told.and_then(|told| types().find(|of| of.eq_ignore_ascii_case(told)));
-    if told.is_some() && of.is_none() {
-        section.refuse("type", Problem::Malformed(A_TYPE));
-    }
-    let is_for_nics = match of {
+    let gives_values = gives_values(table);
+    let who = Who::read(section, gives_values);
+    let is_for_nics = match who.of {
         Some(of) => of == NIC,
         None => !OF_A_SERVICE.iter().any(|key| table.contains_key(*key)),
     };
@@ -144,54 +152,63 @@ fn pattern<'t>(section: &Section<'_>, table: &'t Table) -> Option<Pattern<'t>> {
             section.refuse(key, Problem::UnknownKey(NIC_KEYS));
         }
     }
+    let _ = allow::allow(section);
+    if !gives_values {
+        return None;
+    }
     if let Some(namespace) = section.text("namespace", A_NAMESPACE)
-        && namespace
-            .replace(OWN_NAME, "x")
-            .parse::<NamespaceRef>()
-            .is_err()
+        && !named::is_namespace(namespace)
     {
         section.refuse("namespace", Problem::Malformed(A_NAMESPACE));
     }
     // Wrong values are said here too: there may be no resource yet that gets them.
     let _ = device::device_in(section, Some(NamespaceRef::Unattached));
     let _ = section.parse::<Ipv4Addr>("address", AN_ADDRESS);
+    let front = table.get("front").and_then(Value::as_table);
+    if !is_for_nics && front::front(section, who.of).is_some() {
+        let namespace = front.and_then(|front| front.get("namespace")?.as_str());
+        if namespace.is_some_and(|namespace| !named::is_namespace(namespace)) {
+            section.refuse("front", Problem::Malformed(A_NAMESPACE));
+        }
+    }
+    table.get("name")?.as_str()?;
     Some(Pattern {
-        of,
+        who,
         is_for_nics,
-        name: name.and(table.get("name")?.as_str())?,
-        group: section
-            .text("resourceGroup", A_GROUP)
-            .and(table.get("resourceGroup").and_then(Value::as_str)),
         table,
     })
 }
 
+/// Returns whether the table has a value for resources that lack it.
+fn gives_values(table: &Table) -> bool {
+    let mut keys = OF_A_NIC.iter().chain(OF_A_SERVICE);
+    keys.any(|key| table.contains_key(*key))
+}
+
 impl Pattern<'_> {
     fn fits(&self, subject: &Subject<'_>) -> bool {
-        let is_of = match self.of {
-            Some(of) => of.eq_ignore_ascii_case(subject.of),
-            None => self.is_for_nics == (subject.of == NIC),
-        };
-        let group = &subject.scope.resource_group;
-        is_of
-            && self.group.is_none_or(|wanted| glob(wanted, group))
-            && if self.name.starts_with('/') {
-                glob(self.name, &subject.scope.id(subject.of, subject.name))
-            } else {
-                glob(self.name, subject.name)
-            }
+        let is_of = self.who.of.is_some() || self.is_for_nics == (subject.of == NIC);
+        is_of && self.who.fits(subject)
     }
 
-    /// Sets the keys that a resource does not have.
-    fn fill(&self, section: &mut Table, name: &str) {
+    /// Sets the keys that a resource does not have. Returns the namespace that it cannot have, as the
+    /// resource is only called like it, and whose it is.
+    fn fill(&self, section: &mut Table, name: &str, fixed: &Fixed) -> Option<(String, String)> {
+        let mut refused = None;
         let of_a_service = OF_A_SERVICE.iter().filter(|_| !self.is_for_nics);
         for key in OF_A_NIC.iter().chain(of_a_service) {
-            if let Some(value) = self.table.get(*key)
-                && !section.contains_key(*key)
-            {
-                section.insert((*key).to_owned(), with_name(value, name));
-            }
+            let Some(value) = self.table.get(*key).filter(|_| !section.contains_key(*key)) else {
+                continue;
+            };
+            let filled = with_name(value, name);
+            let namespace = filled
+                .as_str()
+                .filter(|_| *key == "namespace" && filled != *value);
+            let holder = namespace.and_then(|it| Some((it.to_owned(), fixed.holder(it)?.clone())));
+            refused = refused.or(holder);
+            section.insert((*key).to_owned(), filled);
         }
+        refused
     }
 }
 
@@ -204,61 +221,5 @@ fn with_name(value: &Value, name: &str) -> Value {
             Value::Table(fields.collect())
         }
         other => other.clone(),
-    }
-}
-
-/// Returns whether a text fits a pattern; case does not count.
-fn glob(pattern: &str, text: &str) -> bool {
-    let lower = |text: &str| text.to_ascii_lowercase().into_bytes();
-    let (pattern, text) = (lower(pattern), lower(text));
-    let (mut at, mut in_text) = (0_usize, 0_usize);
-    // Where the last star is, and what it stands for so far ends.
-    let mut star: Option<(usize, usize)> = None;
-    while let Some(letter) = text.get(in_text) {
-        match pattern.get(at) {
-            Some(b'*') => {
-                star = Some((at, in_text));
-                at = at.saturating_add(1);
-            }
-            Some(wanted) if *wanted == b'?' || wanted == letter => {
-                at = at.saturating_add(1);
-                in_text = in_text.saturating_add(1);
-            }
-            _ => match &mut star {
-                Some((place, end)) => {
-                    *end = end.saturating_add(1);
-                    (at, in_text) = (place.saturating_add(1), *end);
-                }
-                None => return false,
-            },
-        }
-    }
-    let rest = pattern.get(at..).unwrap_or_default();
-    rest.iter().all(|letter| *letter == b'*')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_fit_as_in_a_shell() {
-        for (pattern, text, fits) in [
-            ("nic*", "NIC0", true),
-            ("nic*", "nic", true),
-            ("nic*", "a-nic", false),
-            ("*", "", true),
-            ("", "", true),
-            ("", "a", false),
-            ("n?c", "nic", true),
-            ("n?c", "nc", false),
-            ("*-nic-*", "a-nic-b-nic-c", true),
-            ("*ab", "aab", true),
-            ("*ab*", "aacaabz", true),
-            ("a*b*c", "abcb", false),
-            ("/subscriptions/*/nic?", "/subscriptions/s/x/y/nic1", true),
-        ] {
-            assert_eq!(glob(pattern, text), fits, "{pattern} {text}");
-        }
     }
 }

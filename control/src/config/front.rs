@@ -2,7 +2,9 @@
 
 use super::problem::Problem;
 use super::section::{Errors, Section};
-use crate::model::{Backend, Model, NamespaceRef, Protocol, ServiceFront, ServiceInstance};
+use crate::model::{
+    Backend, Model, NamespaceRef, PLATFORM_HOSTS, Protocol, ServiceFront, ServiceInstance,
+};
 use std::net::{IpAddr, SocketAddr};
 
 const FRONT_KEYS: &[&str] = &["ports", "connect", "namespace", "protocol", "proxyProtocol"];
@@ -47,7 +49,8 @@ pub(super) fn front(service: &Section<'_>, kind: Option<&str>) -> Option<Service
     })
 }
 
-fn server(text: &str) -> Option<(IpAddr, Option<u16>)> {
+/// Reads the address of a server, with a port or without.
+pub(super) fn server(text: &str) -> Option<(IpAddr, Option<u16>)> {
     let address = text.parse::<IpAddr>().ok().map(|address| (address, None));
     address.or_else(|| {
         let server: SocketAddr = text.parse().ok()?;
@@ -56,9 +59,19 @@ fn server(text: &str) -> Option<(IpAddr, Option<u16>)> {
 }
 
 /// Refuses fronts between which a call could not be told apart: at one address and port they speak
-/// one protocol, and one in which the client says whom it calls.
+/// one protocol, and one in which the client says whom it calls. Refuses those that lead to Postern itself.
 pub(super) fn check(model: &Model, errors: &Errors) {
     for (at, service) in model.services.iter().enumerate() {
+        if let Some(own) = service
+            .front
+            .as_ref()
+            .and_then(|front| own_server(model, front))
+        {
+            let key = format!("service[{at}].front.connect");
+            let value = service.front.as_ref().map(|front| front.backend.address);
+            let value = value.map(|address| format!("\"{address}\""));
+            errors.add(key, value, Problem::OwnServer(own));
+        }
         let before = model.services.iter().take(at);
         let shared = before.flat_map(|other| shared(service, other).map(move |port| (other, port)));
         for (other, port) in shared {
@@ -70,6 +83,45 @@ pub(super) fn check(model: &Model, errors: &Errors) {
             errors.add(key, Some(port.to_string()), problem);
         }
     }
+}
+
+/// Returns what of Postern's own a front leads to, if it does: a caller would come to the API as somebody
+/// of this host, to the platform of the host's own host, or round and round.
+fn own_server(model: &Model, front: &ServiceFront) -> Option<&'static str> {
+    let backend = &front.backend;
+    let address = backend.address.to_canonical();
+    let called = front.ports.iter().map(|(port, _)| *port);
+    let ports: Vec<u16> = match backend.port {
+        Some(port) => vec![port],
+        None => called.collect(),
+    };
+    let is_any_own = address.is_loopback() || address.is_unspecified();
+    let platform = PLATFORM_HOSTS.iter().copied().flatten();
+    if platform
+        .map(|host| IpAddr::V4(host.addr()))
+        .any(|host| host == address)
+    {
+        return Some("it is an address of the platform");
+    }
+    let Some(namespace) = &backend.namespace else {
+        let listen = model
+            .api
+            .listen
+            .filter(|listen| ports.contains(&listen.port()))?;
+        let own = listen.ip().to_canonical();
+        let is_it = own == address
+            || (own.is_unspecified() && is_any_own)
+            || (own.is_loopback() && address.is_unspecified());
+        return is_it.then_some("the API listens there");
+    };
+    let mut services = model.services.iter();
+    let is_front = services.any(|service| {
+        let listens = |front: &ServiceFront| ports.iter().any(|it| front.protocol(*it).is_some());
+        service.device.namespace == *namespace
+            && service.front.as_ref().is_some_and(listens)
+            && (is_any_own || IpAddr::V4(service.address) == address)
+    });
+    is_front.then_some("a front listens there")
 }
 
 /// Returns the ports at which two services cannot both be.

@@ -168,6 +168,7 @@ impl<'f> Loader<'f> {
         api::api(&mut self, &root);
         if self.errors.is_empty() {
             groups::check(&self.model, self.errors);
+            access::check_hosts(&self.model, self.errors);
             front::check(&self.model, self.errors);
         }
         self.model
@@ -304,7 +305,8 @@ pub(super) fn name(section: &Section<'_>, names: &mut Claims<String>) -> Option<
     Some(name.to_owned())
 }
 
-fn is_name(name: &str) -> bool {
+/// Returns whether a resource can be called so.
+pub(super) fn is_name(name: &str) -> bool {
     const LONGEST: usize = 80;
     let (first, last) = (name.chars().next(), name.chars().next_back());
     (1..=LONGEST).contains(&name.len())

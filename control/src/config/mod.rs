@@ -11,6 +11,7 @@ mod bind;
 mod device;
 mod dns;
 mod front;
+mod glob;
 mod groups;
 mod loader;
 mod names;
@@ -28,7 +29,11 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use access::resource_types;
+pub(crate) use access::{claimed_name, host_suffixes, own_host, resource_types};
+pub(crate) use bind::allow::{Allow, AskedBackend};
+pub(crate) use bind::{Permit, permits};
+#[cfg(test)]
+pub(crate) use placing::natural_address;
 pub use problem::{ConfigError, ConfigErrors, Problem};
 pub use section::Accepted;
 pub use source::{Source, named_in};

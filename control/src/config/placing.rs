@@ -216,6 +216,12 @@ fn examples(prefixes: &[Ipv4Net]) -> String {
         .join(", ")
 }
 
+/// Returns the address that a service of this name gets while all are free.
+#[cfg(test)]
+pub(crate) fn natural_address(name: &str, prefixes: &[Ipv4Net]) -> Option<Ipv4Addr> {
+    find(name, prefixes, |_| true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

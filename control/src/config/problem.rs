@@ -401,6 +401,12 @@ pub enum Problem {
         /// The prefixes that meet.
         prefixes: String,
     },
+    /// Another resource has the host name.
+    #[error("{0} has the same host name; accepted: a name that no other service has")]
+    HostInUse(String),
+    /// A front leads to what Postern itself answers at.
+    #[error("{0}; accepted: a server that is not postern's own")]
+    OwnServer(&'static str),
     /// A front could not tell its calls from those of another.
     #[error(
         "service {other} has a front at {address} and this port too; accepted: the same protocol at \

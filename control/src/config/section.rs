@@ -210,6 +210,22 @@ impl<'f> Section<'f> {
 
     /// Returns the texts of a list, each with its key.
     pub(super) fn texts(&self, name: &str, accepted: Accepted) -> Vec<At<&'f str>> {
+        let items = self.items(name, accepted).into_iter();
+        let texts = items.filter_map(|item| match item.value.as_str() {
+            Some(value) => Some(At {
+                key: item.key,
+                value,
+            }),
+            None => {
+                self.refuse_item(&item, Problem::Malformed(accepted));
+                None
+            }
+        });
+        texts.collect()
+    }
+
+    /// Returns the items of a list, each with its key.
+    pub(super) fn items(&self, name: &str, accepted: Accepted) -> Vec<At<&'f Value>> {
         let Some(value) = self.table.get(name) else {
             return Vec::new();
         };
@@ -217,17 +233,17 @@ impl<'f> Section<'f> {
             self.refuse(name, Problem::Malformed(accepted));
             return Vec::new();
         };
-        let mut texts = Vec::with_capacity(values.len());
-        for (at, value) in values.iter().enumerate() {
-            let key = format!("{}[{at}]", self.key(name));
-            match value.as_str() {
-                Some(value) => texts.push(At { key, value }),
-                None => self
-                    .errors
-                    .add(key, Some(display(value)), Problem::Malformed(accepted)),
-            }
-        }
-        texts
+        let items = values.iter().enumerate().map(|(at, value)| At {
+            key: format!("{}[{at}]", self.key(name)),
+            value,
+        });
+        items.collect()
+    }
+
+    /// Records that an item of a list cannot stand.
+    pub(super) fn refuse_item(&self, item: &At<&Value>, problem: Problem) {
+        let value = Some(display(item.value));
+        self.errors.add(item.key.as_str(), value, problem);
     }
 
     /// Returns the names of a list whose items are names, or tables that have the name under `name_key`

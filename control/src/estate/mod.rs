@@ -16,6 +16,7 @@ mod preview;
 mod raise;
 mod refusal;
 mod regional;
+mod rights;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ pub use lower::{lower, tags, without_effect};
 pub use preview::preview;
 pub use raise::{Raised, raise};
 pub use regional::{locations, regional};
+pub use rights::authorise;
 
 use crate::catalog::Catalog;
 use crate::config;
@@ -50,13 +52,18 @@ pub struct Refused {
 /// Everything in it that cannot be, each with the resource that it is about.
 pub fn load(estate: &Estate, catalog: &Catalog) -> Result<Model, Refused> {
     let table = lower(estate);
-    config::parse_table(&table, catalog).map_err(|errors| {
+    let model = config::parse_table(&table, catalog).map_err(|errors| {
         let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
         Refused {
             arm: Box::new(refusal::of_config(&Places::new(estate, &table), &errors)),
             keys: config::named_in(&table, &lines.join("\n")),
         }
-    })
+    })?;
+    rights::check_names(estate, &model).map_err(|error| Refused {
+        keys: error.message.clone(),
+        arm: Box::new(error),
+    })?;
+    Ok(model)
 }
 
 /// Returns why the fabric did not take the model of an estate, with the resources that it is about.

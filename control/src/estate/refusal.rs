@@ -105,9 +105,11 @@ fn code(problem: &Problem, key: &str) -> &'static str {
             "PrivateIPAddressIsAllocated"
         }
         Problem::AddressInUse(_) => "PublicIPAddressInUse",
-        Problem::CannotShare(_) | Problem::NamespaceInUse(_) | Problem::DeviceDiffers { .. } => {
-            "BindingConflict"
-        }
+        Problem::CannotShare(_)
+        | Problem::NamespaceInUse(_)
+        | Problem::DeviceDiffers { .. }
+        | Problem::HostInUse(_)
+        | Problem::OwnServer(_) => "BindingConflict",
         Problem::BareAddress(_) | Problem::NotPublic(_) if is_acl => {
             "InvalidValuesForRequestParameters"
         }

@@ -90,6 +90,11 @@ impl Live {
 }
 
 impl Platform for Live {
+    fn authorise(&self, now: &Estate, next: &Estate) -> Result<Vec<ResourceId>, ArmError> {
+        let fabric = self.fabric();
+        estate::authorise(now, next, fabric.model(), fabric.catalog())
+    }
+
     fn commit(&self, now: &Estate, next: &Estate) -> Result<(), ArmError> {
         let mut fabric = self.fabric();
         let model = estate::load(next, fabric.catalog()).map_err(untold)?;

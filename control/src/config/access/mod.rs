@@ -13,10 +13,11 @@ mod web;
 
 use super::loader::Loader;
 use super::problem::Problem;
-use super::section::Section;
+use super::section::{Errors, Section};
 use crate::catalog::Service;
-use crate::model::{Resource, ResourceRules, Scope};
+use crate::model::{Model, Resource, ResourceRules, Scope};
 use postern_dataplane::policy::Refusal;
+use std::collections::HashMap;
 
 /// The keys that say where a resource is filed.
 pub(super) const SCOPE_KEYS: [&str; 3] = ["subscription", "resourceGroup", "tenant"];
@@ -45,10 +46,13 @@ struct Kind {
 impl Kind {
     /// Returns what the host names of resources of a type end with.
     fn suffix_of(&self, of: &str) -> &'static str {
-        match of {
-            "Microsoft.DBforPostgreSQL/servers" => "postgres.database.azure.com",
-            "Microsoft.DBforMySQL/servers" => "mysql.database.azure.com",
-            _ => self.suffix,
+        let is = |known: &str| known.eq_ignore_ascii_case(of);
+        if is("Microsoft.DBforPostgreSQL/servers") {
+            "postgres.database.azure.com"
+        } else if is("Microsoft.DBforMySQL/servers") {
+            "mysql.database.azure.com"
+        } else {
+            self.suffix
         }
     }
 }
@@ -143,6 +147,63 @@ pub(crate) fn resource_types() -> impl Iterator<Item = (&'static str, &'static s
     })
 }
 
+/// The domains in which an account of storage has its names.
+const STORAGE: [&str; 6] = [
+    "blob.core.windows.net",
+    "dfs.core.windows.net",
+    "file.core.windows.net",
+    "queue.core.windows.net",
+    "table.core.windows.net",
+    "web.core.windows.net",
+];
+
+fn kind_of(of: &str) -> Option<&'static Kind> {
+    let is = |known: &&str| known.eq_ignore_ascii_case(of);
+    KINDS.iter().find(|kind| kind.types.iter().any(is))
+}
+
+/// Returns what the host names of resources of a type end with; none for what is no service's.
+pub(crate) fn host_suffixes(of: &str) -> Vec<&'static str> {
+    match kind_of(of) {
+        Some(kind) if kind.service == "Microsoft.Storage" => STORAGE.to_vec(),
+        Some(kind) => vec![kind.suffix_of(of)],
+        None => Vec::new(),
+    }
+}
+
+/// Refuses host names that two resources have: nobody could tell which of them a client means.
+pub(super) fn check_hosts(model: &Model, errors: &Errors) {
+    let mut hosts: HashMap<&str, &str> = HashMap::new();
+    for (at, service) in model.services.iter().enumerate() {
+        let host = service.resource.host.as_str();
+        if let Some(other) = hosts.insert(host, &service.name) {
+            let value = Some(format!("{host:?}"));
+            let problem = Problem::HostInUse(format!("service {other}"));
+            errors.add(format!("service[{at}].host"), value, problem);
+        }
+    }
+}
+
+/// Returns the host name that a resource of a type has by what it is called.
+pub(crate) fn own_host(of: &str, name: &str) -> String {
+    let suffix = kind_of(of).map_or("", |kind| kind.suffix_of(of));
+    format!("{}.{suffix}", name.to_ascii_lowercase())
+}
+
+/// Returns what all names have in common that one resource has by one of them: an account of storage is
+/// called alike in each of its domains, and so is its secondary.
+pub(crate) fn claimed_name(host: &str) -> String {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let Some((account, domain)) = host.split_once('.') else {
+        return host;
+    };
+    if STORAGE.contains(&domain) {
+        let account = account.strip_suffix("-secondary").unwrap_or(account);
+        return format!("{account}.core.windows.net");
+    }
+    host
+}
+
 /// Reads where a resource is filed; what it does not say is as in `outer`.
 pub(super) fn scope(section: &Section<'_>, outer: &Scope) -> Scope {
     let [subscription, group, tenant] = SCOPE_KEYS;
@@ -193,7 +254,7 @@ pub(super) fn resource(
     Some(Resource {
         scope: scope(section, &loader.model.scope),
         kind: of,
-        host: host(section, kind, of, name),
+        host: host(section, of, name),
         refusal: refusal.unwrap_or_default(),
         public_network_access: access.unwrap_or(true),
         rules: (kind.read)(section, loader),
@@ -213,7 +274,7 @@ fn type_of(section: &Section<'_>, kind: &Kind) -> &'static str {
     found.copied().unwrap_or(first)
 }
 
-fn host(section: &Section<'_>, kind: &Kind, of: &str, name: &str) -> String {
+fn host(section: &Section<'_>, of: &str, name: &str) -> String {
     const A_HOST: &str = "a host name such as \"contoso.blob.core.windows.net\"";
     let is_host = |text: &str| {
         let is_label = |label: &str| {
@@ -232,6 +293,6 @@ fn host(section: &Section<'_>, kind: &Kind, of: &str, name: &str) -> String {
             section.refuse("host", Problem::Malformed(A_HOST));
             String::new()
         }
-        None => format!("{}.{}", name.to_ascii_lowercase(), kind.suffix_of(of)),
+        None => own_host(of, name),
     }
 }

@@ -6,6 +6,8 @@ use crate::estate::json::{self, Object};
 use crate::estate::raise::FOLLOWS_TIMER;
 use postern_arm::document::Document;
 use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use toml::Table;
 
 /// What the tags of bindings begin with.
@@ -89,25 +91,37 @@ fn text(value: &Value) -> String {
     }
 }
 
+/// Returns the tags of a document that are bindings, by their names without what all begin with, in lower
+/// case.
+pub(in crate::estate) fn tagged(document: &Document) -> BTreeMap<String, String> {
+    let tags = json::object(&document.body, "tags").into_iter().flatten();
+    let tags = tags.filter_map(|(tag, value)| {
+        let lower = tag.to_ascii_lowercase();
+        let tag = lower.strip_prefix(PREFIX)?;
+        Some((tag.to_owned(), value.as_str()?.to_owned()))
+    });
+    tags.collect()
+}
+
+/// Returns the bindings of a resource: tags stand before what was said `beside` it. A tag that is no
+/// binding stays under its own name, for the loader to refuse.
+pub(in crate::estate) fn bindings(beside: Option<&Arc<Object>>, document: &Document) -> Object {
+    let mut bound = beside.map_or_else(Object::new, |beside| Object::clone(beside));
+    for (tag, text) in tagged(document) {
+        let known = TAGS.iter().find(|(known, ..)| *known == tag);
+        let unknown = format!("{PREFIX}{tag}");
+        let (path, form) = known.map_or_else(
+            || (vec![unknown.as_str()], Form::Text),
+            |(_, path, form)| (path.to_vec(), *form),
+        );
+        put(&mut bound, &path, form.read(&text));
+    }
+    bound
+}
+
 impl Lowerer<'_> {
-    /// Returns the bindings of a resource: tags stand before what was said beside it. A tag that is no
-    /// binding stays under its own name, for the loader to refuse.
     pub(super) fn bindings(&self, id: &str, document: &Document) -> Object {
-        let beside = self.estate.binding(id);
-        let mut bound = beside.map_or_else(Object::new, |beside| Object::clone(beside));
-        for (tag, value) in json::object(&document.body, "tags").into_iter().flatten() {
-            let lower = tag.to_ascii_lowercase();
-            let (Some(tag), Some(text)) = (lower.strip_prefix(PREFIX), value.as_str()) else {
-                continue;
-            };
-            let known = TAGS.iter().find(|(known, ..)| *known == tag);
-            let (path, form) = known.map_or_else(
-                || (vec![lower.as_str()], Form::Text),
-                |(_, path, form)| (path.to_vec(), *form),
-            );
-            put(&mut bound, &path, form.read(text));
-        }
-        bound
+        bindings(self.estate.binding(id), document)
     }
 
     /// Adds the bindings of a resource to its table.

@@ -9,6 +9,7 @@ mod security;
 mod service;
 
 pub use bindings::tags;
+pub(super) use bindings::{bindings, tagged};
 
 use super::dialect::ServiceType;
 use super::json::{self, Object};

@@ -315,7 +315,7 @@ fn service(text: &mut String, random: &mut Random, at: usize, counts: &Counts) {
     let (service, of) = SERVICES[random.below(SERVICES.len())];
     let mut keys = random.maybe("publicNetworkAccess = \"disabled\"");
     keys += &random.maybe("refusal = \"prohibited\"");
-    keys += &random.maybe("host = \"Own.Example\"");
+    keys += &random.maybe(&format!("host = \"Own{at}.Example\""));
     keys += &random.maybe("resourceGroup = \"Data\"\ntenant = \"t\"");
     keys += &random.maybe("location = \"koreasouth\"");
     if random.one_in(3) {

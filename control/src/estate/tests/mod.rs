@@ -4,6 +4,7 @@ mod arm;
 mod errors;
 mod generate;
 mod law;
+mod rights;
 mod running;
 mod size;
 
