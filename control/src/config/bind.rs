@@ -164,11 +164,17 @@ fn pattern<'t>(section: &Section<'_>, table: &'t Table) -> Option<Pattern<'t>> {
     // Wrong values are said here too: there may be no resource yet that gets them.
     let _ = device::device_in(section, Some(NamespaceRef::Unattached));
     let _ = section.parse::<Ipv4Addr>("address", AN_ADDRESS);
-    let front = table.get("front").and_then(Value::as_table);
-    if !is_for_nics && front::front(section, who.of).is_some() {
-        let namespace = front.and_then(|front| front.get("namespace")?.as_str());
-        if namespace.is_some_and(|namespace| !named::is_namespace(namespace)) {
-            section.refuse("front", Problem::Malformed(A_NAMESPACE));
+    if !is_for_nics {
+        let namespace = table
+            .get("front")
+            .and_then(|it| it.get("namespace")?.as_str());
+        match namespace.filter(|namespace| !named::is_namespace(namespace)) {
+            Some(namespace) => section.errors().add(
+                section.key("front.namespace"),
+                Some(format!("{namespace:?}")),
+                Problem::Malformed(A_NAMESPACE),
+            ),
+            None => drop(front::front(section, who.of)),
         }
     }
     table.get("name")?.as_str()?;
@@ -204,9 +210,10 @@ impl Pattern<'_> {
             let namespace = filled
                 .as_str()
                 .filter(|_| *key == "namespace" && filled != *value);
-            let holder = namespace.and_then(|it| Some((it.to_owned(), fixed.holder(it)?.clone())));
-            refused = refused.or(holder);
-            section.insert((*key).to_owned(), filled);
+            match namespace.and_then(|it| Some((it.to_owned(), fixed.holder(it)?.clone()))) {
+                Some(holder) => refused = refused.or(Some(holder)),
+                None => drop(section.insert((*key).to_owned(), filled)),
+            }
         }
         refused
     }

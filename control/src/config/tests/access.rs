@@ -334,3 +334,28 @@ fn endpoint_policies_are_read_and_checked() {
         "201 are too many; accepted: at most 200",
     );
 }
+
+#[test]
+fn two_services_are_never_called_alike() {
+    let second = |keys: &str| {
+        format!(
+            "{GOOD}\n[[service]]\nname = \"second\"\nservice = \"Microsoft.Storage\"\n\
+             address = \"20.60.16.6\"\nnamespace = \"svc\"\n{keys}\n"
+        )
+    };
+    for host in [
+        "contoso.blob.core.windows.net",
+        "CONTOSO.Blob.core.windows.NET",
+    ] {
+        let error = read(&second(&format!("host = \"{host}\""))).unwrap_err();
+        let wanted = "service[2].host = \"contoso.blob.core.windows.net\": service contoso has the \
+                      same host name; accepted: ";
+        assert!(error.to_string().contains(wanted), "{error}");
+    }
+    let dotted = second("host = \"contoso.blob.core.windows.net.\"");
+    let error = read(&dotted).unwrap_err().to_string();
+    assert!(error.contains("service[2].host"), "{error}");
+    // One that only follows from being of storage is the file's to give away.
+    assert!(read(&second("host = \"contoso.dfs.core.windows.net\"")).is_ok());
+    assert!(read(&second("host = \"www.example.com\"")).is_ok());
+}

@@ -169,3 +169,121 @@ fn a_pool_keeps_clear_of_everything_else() {
         );
     }
 }
+
+#[test]
+fn an_allow_stands_alone_or_beside_values() {
+    let text = with_bind(
+        "[[bind]]\nresourceGroup = \"team\"\nallow = { namespaces = [\"vm*\", \"{name}\"], ports = [443, \
+         \"8000-8010\"], addresses = [\"20.60.16.0/24\", \"20.60.17.1\"], hosts = [\"*.example\"], \
+         backends = [\"10.0.0.0/8\", \"[::1]:80\", { connect = \"127.0.0.1\", namespace = \"s?\" }], \
+         devices = [], keys = [\"MTU\"] }\n\
+         [[bind]]\nname = \"vm*\"\nsubscription = \"0000*\"\nnamespace = \"ns-{name}\"\nallow = {}\n\
+         [[bind]]\ntype = \"Microsoft.Network/virtualNetworks\"\nallow = { keys = [\"tenant\"] }\n",
+    );
+    let wanted = ["ns-vm0", "ns-vm1", "(unattached)", "(unattached)"];
+    assert_eq!(namespaces(&text), wanted);
+    let other = text.replace("subscription = \"0000*\"", "subscription = \"1*\"");
+    assert_eq!(namespaces(&other), ["(unattached)"; 4]);
+}
+
+#[test]
+fn wrong_allows_are_refused() {
+    let first = "location = \"koreacentral\"";
+    for (allow, wanted) in [
+        (
+            "namespaces = [\"pid:1\"]",
+            "allow.namespaces[0] = \"pid:1\": not a value",
+        ),
+        ("namespaces = [\"pid:*\"]", "allow.namespaces[0]"),
+        ("namespaces = [\"/run/netns/*\"]", "allow.namespaces[0]"),
+        ("namespaces = [\"a b\"]", "allow.namespaces[0]"),
+        ("namespaces = \"a\"", "allow.namespaces = \"a\""),
+        ("namespaces = [1]", "allow.namespaces[0] = 1"),
+        (
+            "addresses = [\"20.60.16.5/24\"]",
+            "allow.addresses[0] = \"20.60.16.5/24\": bits are set",
+        ),
+        ("sharedAddresses = [\"x\"]", "allow.sharedAddresses[0]"),
+        ("ports = [0]", "allow.ports[0] = 0"),
+        ("ports = [\"9-8\"]", "allow.ports[0] = \"9-8\""),
+        ("ports = [\"443\"]", "allow.ports[0]"),
+        ("ports = [65536]", "allow.ports[0]"),
+        (
+            "backends = [\"localhost:80\"]",
+            "allow.backends[0] = \"localhost:80\"",
+        ),
+        ("backends = [\"{name}\"]", "allow.backends[0]"),
+        ("backends = [1]", "allow.backends[0] = 1"),
+        (
+            "backends = [{ namespace = \"a\" }]",
+            "allow.backends[0].connect: missing",
+        ),
+        (
+            "backends = [{ connect = \"::1\", namespace = \"pid:1\" }]",
+            "allow.backends[0].namespace = \"pid:1\"",
+        ),
+        (
+            "backends = [{ connect = \"::1\", port = 1 }]",
+            "allow.backends[0].port = 1: unknown key",
+        ),
+        ("keys = [\"namespace\"]", "allow.keys[0] = \"namespace\""),
+        ("hosts = [\"\"]", "allow.hosts[0] = \"\""),
+        (
+            "colours = []",
+            "allow.colours = []: unknown key; accepted: namespaces, devices",
+        ),
+    ] {
+        let text = format!("{first}\n[[bind]]\nresourceGroup = \"g\"\nallow = {{ {allow} }}\n");
+        let lines = refusals(first, &text);
+        assert_eq!(lines.len(), 1, "{lines:#?}");
+        assert!(lines[0].contains(wanted), "{wanted}: {}", lines[0]);
+        assert!(lines[0].contains("; accepted: "), "{}", lines[0]);
+    }
+    // A type that patterns have no value for is for an `allow` alone.
+    let kind = "type = \"Microsoft.Network/virtualNetworks\"";
+    let text = format!("{first}\n[[bind]]\nname = \"x\"\n{kind}\nmtu = 1400\n");
+    assert!(refusals(first, &text)[0].contains("type = \"Microsoft.Network/virtualNetworks\""));
+}
+
+#[test]
+fn a_name_does_not_choose_what_of_the_host_it_gets() {
+    let first = "location = \"koreacentral\"";
+    for pattern in ["pid:{name}", "/proc/{name}/ns/net", "/run/{name}/net"] {
+        for key in [
+            format!("namespace = \"{pattern}\""),
+            format!("front = {{ ports = [443], connect = \"::1\", namespace = \"{pattern}\" }}"),
+            "front = { ports = [443], connect = \"{name}\" }".to_owned(),
+        ] {
+            let text = format!("{first}\n[[bind]]\nname = \"x\"\n{key}\n");
+            let lines = refusals(first, &text);
+            assert_eq!(lines.len(), 1, "{key}: {lines:#?}");
+            assert!(
+                lines[0].contains("not a value of this key; accepted: "),
+                "{}",
+                lines[0]
+            );
+        }
+    }
+    // What the file gives to something by its own name is nobody's who is only called so.
+    let spoiled = |bind: &str, name: &str| {
+        let text = with_bind(bind).replace("\"vm1\"", &format!("\"{name}\""));
+        let error = read(&text).unwrap_err().to_string();
+        assert!(
+            error.contains("is in the same namespace; accepted: "),
+            "{error}"
+        );
+        assert_eq!(error.lines().count(), 1, "{error}");
+    };
+    let named = "[[bind]]\nname = \"*\"\nnamespace = \"{name}\"\n";
+    spoiled(named, "inet");
+    let services = "[[bind]]\ntype = \"Microsoft.Web/sites\"\nname = \"*\"\nnamespace = \"web\"\n\
+                    front = { ports = [443], connect = \"::1\", namespace = \"vault\" }\n";
+    spoiled(&format!("{named}{services}"), "web");
+    spoiled(&format!("{named}{services}"), "vault");
+    // Names that are none are refused as such.
+    for name in ["pid:1", "..", "/run/netns/x", "a/b", "-x", "x y"] {
+        let text = with_bind(named).replace("\"vm1\"", &format!("\"{name}\""));
+        let error = read(&text).unwrap_err().to_string();
+        assert!(error.contains("not a name; accepted: "), "{error}");
+    }
+}

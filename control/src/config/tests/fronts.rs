@@ -115,3 +115,64 @@ fn a_front_gets_the_identity() {
     let problem = "service[0].delivery = \"native\": not a value of this key; accepted: \"st6\", which the front needs";
     assert!(error.to_string().contains(problem), "{error}");
 }
+
+#[test]
+fn a_front_does_not_lead_to_postern_itself() {
+    let with = |connect: &str, listen: &str| {
+        let text = file("Microsoft.Storage", &[connect]);
+        let api = format!("[api]\nlisten = \"{listen}\"\n");
+        let catalog = Catalog::bundled().unwrap();
+        parse(Path::new("f.toml"), &format!("{text}{api}"), &catalog)
+            .map_err(|error| counted(error).to_string())
+    };
+    let local = "127.0.0.1:8443";
+    for (front, listen) in [
+        ("ports = [443]\nconnect = \"127.0.0.1:8443\"", local),
+        ("ports = [443]\nconnect = \"0.0.0.0:8443\"", local),
+        ("ports = [443]\nconnect = \"[::]:8443\"", local),
+        (
+            "ports = [443]\nconnect = \"[::ffff:127.0.0.1]:8443\"",
+            local,
+        ),
+        ("ports = [443, 8443]\nconnect = \"127.0.0.1\"", local),
+        (
+            "ports = [443]\nconnect = \"127.0.0.2:8443\"",
+            "0.0.0.0:8443",
+        ),
+        ("ports = [443]\nconnect = \"[::1]:8443\"", "[::]:8443"),
+        (
+            "ports = [443]\nconnect = \"192.0.2.1:8443\"",
+            "192.0.2.1:8443",
+        ),
+        ("ports = [80]\nconnect = \"169.254.169.254:80\"", local),
+        (
+            "ports = [80]\nconnect = \"::ffff:169.254.169.254\"\nnamespace = \"x\"",
+            local,
+        ),
+        ("ports = [53]\nconnect = \"168.63.129.16\"", local),
+        // Round and round.
+        (
+            "ports = [443]\nconnect = \"127.0.0.1\"\nnamespace = \"svc\"",
+            local,
+        ),
+        (
+            "ports = [443, 80]\nconnect = \"[::1]:80\"\nnamespace = \"/run/netns/svc\"",
+            local,
+        ),
+    ] {
+        let error = with(front, listen).expect_err(front);
+        assert!(error.contains("front.connect"), "{front}: {error}");
+        assert!(
+            error.contains("accepted: a server that is not postern's own"),
+            "{error}"
+        );
+    }
+    for front in [
+        "ports = [443]\nconnect = \"127.0.0.1:8444\"",
+        "ports = [443]\nconnect = \"127.0.0.2:8443\"",
+        "ports = [443]\nconnect = \"127.0.0.1:8443\"\nnamespace = \"x\"",
+        "ports = [443]\nconnect = \"127.0.0.1:80\"\nnamespace = \"svc\"",
+    ] {
+        with(front, local).unwrap_or_else(|error| panic!("{front}: {error}"));
+    }
+}
