@@ -137,6 +137,7 @@ mod tests {
                     },
                     backend_failed: 1,
                     unheard: 0,
+                    idle: 0,
                     to_backend_bytes: 2048,
                     to_client_bytes: 900,
                 }],

@@ -6,8 +6,18 @@ use crate::model::{
     Backend, Model, NamespaceRef, PLATFORM_HOSTS, Protocol, ServiceFront, ServiceInstance,
 };
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-const FRONT_KEYS: &[&str] = &["ports", "connect", "namespace", "protocol", "proxyProtocol"];
+const FRONT_KEYS: &[&str] = &[
+    "ports",
+    "connect",
+    "connectTls",
+    "namespace",
+    "protocol",
+    "proxyProtocol",
+    "tls",
+    "idleTimeoutInMinutes",
+];
 
 const PORTS: &str = "a list of 1 to 16 different TCP ports such as [443]";
 const CONNECT: &str =
@@ -15,7 +25,12 @@ const CONNECT: &str =
 const A_NAMESPACE: &str =
     "a namespace: a name without spaces and slashes, an absolute path, or \"pid:N\"";
 const A_PROTOCOL: &str = "\"tls\", \"http\", \"postgresql\", \"mysql\" or \"tds\"";
+const A_WAY: &str = "\"pass\" or \"terminate\"";
+/// What `tls` may be, and whether the front ends it.
+const WAYS: [(&str, bool); 2] = [("pass", false), ("terminate", true)];
 const MOST_PORTS: usize = 16;
+/// As the platform's balancers and NAT gateways take it.
+const IDLE_MINUTES: (u32, u32) = (4, 120);
 
 /// Reads the front of a service, if it has one; `kind` is what the service is in ARM.
 pub(super) fn front(service: &Section<'_>, kind: Option<&str>) -> Option<ServiceFront> {
@@ -33,18 +48,40 @@ pub(super) fn front(service: &Section<'_>, kind: Option<&str>) -> Option<Service
     let namespace = section.parse::<NamespaceRef>("namespace", A_NAMESPACE);
     let told = section.choice("protocol", &Protocol::NAMES, A_PROTOCOL);
     let proxy_protocol = section.flag("proxyProtocol", false);
-    let (address, port) = server?;
+    let terminates = section.choice("tls", &WAYS, A_WAY).unwrap_or(false);
+    let tls = section.flag("connectTls", false);
+    let minutes = section.number("idleTimeoutInMinutes", IDLE_MINUTES.0, IDLE_MINUTES.1);
     let spoken = |port| told.unwrap_or_else(|| Protocol::of(kind.unwrap_or_default(), port));
+    let ports = ports.map(|ports| ports.into_iter().map(|port| (port, spoken(port))));
+    let ports: Option<Vec<_>> = ports.map(Iterator::collect);
+    let speaks = |wanted| {
+        ports
+            .iter()
+            .flatten()
+            .any(|(_, protocol)| *protocol == wanted)
+    };
+    if terminates && !speaks(Protocol::Tls) {
+        section.refuse(
+            "tls",
+            Problem::Malformed("\"pass\", where no port speaks \"tls\""),
+        );
+    }
+    if tls && !terminates && !speaks(Protocol::Http) {
+        let accepted = "false, where the front passes on what clients speak; true with tls = \
+                        \"terminate\" or protocol = \"http\"";
+        section.refuse("connectTls", Problem::Malformed(accepted));
+    }
+    let (address, port) = server?;
     Some(ServiceFront {
-        ports: ports?
-            .into_iter()
-            .map(|port| (port, spoken(port)))
-            .collect(),
+        ports: ports?,
+        terminates,
+        idle: minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60)),
         backend: Backend {
             address,
             port,
             namespace,
             proxy_protocol,
+            tls,
         },
     })
 }

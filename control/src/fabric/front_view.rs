@@ -31,6 +31,9 @@ pub struct ListenerView {
     pub accepted: u64,
     /// Reset because there were too many.
     pub over_limit: u64,
+    /// Ended because others, who held fewer, wanted the place.
+    #[serde(default)]
+    pub evicted: u64,
     /// Reset because an address is none that the dataplane makes.
     pub bad_identity: u64,
     /// Closed because the client did not say in time whom it calls.
@@ -61,6 +64,9 @@ pub struct DeskView {
     pub backend_failed: u64,
     /// Refused, but the client did not stay to hear it.
     pub unheard: u64,
+    /// Ended because nothing had passed for too long.
+    #[serde(default)]
+    pub idle: u64,
     /// Bytes from clients to the backend.
     pub to_backend_bytes: u64,
     /// Bytes from the backend to clients.
@@ -176,6 +182,7 @@ fn listener_view(report: &ListenerReport) -> ListenerView {
         port: report.port,
         accepted: counters.accepted.get(),
         over_limit: counters.over_limit.get(),
+        evicted: counters.evicted.get(),
         bad_identity: counters.bad_identity.get(),
         timed_out: counters.timed_out.get(),
         too_large: counters.too_large.get(),
@@ -198,6 +205,7 @@ fn desk_view(name: &str, desk: &Desk) -> DeskView {
         },
         backend_failed: desk.backend_failed.get(),
         unheard: desk.unheard.get(),
+        idle: desk.idle.get(),
         to_backend_bytes: desk.to_backend.get(),
         to_client_bytes: desk.to_client.get(),
     }

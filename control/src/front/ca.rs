@@ -1,16 +1,18 @@
 //! The local certificate authority: what a front is trusted by, where it has to speak TLS itself.
 //!
 //! It is made at the first start, in a directory of its own that only the owner can enter. A front
-//! uses it for refusals alone: an allowed connection passes it untouched, and meets the backend's
-//! certificate. `postern ca issue` gives a backend one by the same authority, so that clients need
+//! uses it for refusals, and where it is told to end TLS; any other allowed connection passes it
+//! untouched, and meets the backend's certificate. `postern ca issue` gives a backend one by the same authority, so that clients need
 //! to trust one certificate.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::ServerConfig;
+use rustls::{ClientConfig, SupportedProtocolVersion};
 use std::collections::{HashMap, VecDeque};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -164,15 +166,43 @@ impl LocalCa {
     ///
     /// No certificate can have one of the names, or the signature failed.
     pub fn server(&self, names: &[&str], inside: &str) -> Result<ServerConfig, CaError> {
+        let mut config = self.server_of(names, rustls::DEFAULT_VERSIONS)?;
+        config.alpn_protocols = vec![inside.as_bytes().to_vec()];
+        Ok(config)
+    }
+
+    fn server_of(
+        &self,
+        names: &[&str],
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Result<ServerConfig, CaError> {
         let (certificate, key) = self.sign(names)?;
         let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)?
             .with_no_client_auth()
             .with_single_cert(chain, key)?;
-        config.alpn_protocols = vec![inside.as_bytes().to_vec()];
+        Ok(config)
+    }
+
+    /// Returns how a client speaks TLS to servers with a certificate by this authority.
+    ///
+    /// # Errors
+    ///
+    /// TLS does not take the authority's certificate.
+    pub fn client(&self, inside: &[&str]) -> Result<ClientConfig, CaError> {
+        let mut roots = rustls::RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(self.pem.as_bytes()).flatten() {
+            roots.add(certificate)?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = alpn(inside);
         Ok(config)
     }
 
@@ -268,8 +298,51 @@ pub struct Certificates {
     made: Mutex<Made>,
 }
 
-/// What a configuration is for: the name, and the protocol that runs inside.
-type Use = (String, &'static str);
+/// What runs inside TLS, which decides what a handshake agrees on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Inside {
+    /// What services speak to a client that they refuse: HTTP of any version, or a protocol that
+    /// names none.
+    Service,
+    /// HTTP that is judged request by request, and goes on.
+    Web,
+    /// PostgreSQL.
+    PostgreSql,
+    /// SQL Server's, where TLS comes first.
+    Tds,
+    /// SQL Server's, where the handshake comes in its packets. Those end with the handshake, and
+    /// what TLS 1.3 sends later would have no place.
+    TdsPackets,
+}
+
+impl Inside {
+    /// Returns the protocols by their ALPN names, the one that is preferred first.
+    const fn protocols(self) -> &'static [&'static str] {
+        match self {
+            // Not every service speaks HTTP/2: only who speaks nothing else hears it.
+            Self::Service => &["http/1.1", "h2", "http/1.0"],
+            Self::Web => &["h2", "http/1.1", "http/1.0"],
+            Self::PostgreSql => &["postgresql"],
+            Self::Tds => &["tds/8.0"],
+            Self::TdsPackets => &[],
+        }
+    }
+
+    fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
+        static OLDER: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS12];
+        match self {
+            Self::TdsPackets => &OLDER,
+            _ => rustls::DEFAULT_VERSIONS,
+        }
+    }
+}
+
+fn alpn(names: &[&str]) -> Vec<Vec<u8>> {
+    names.iter().map(|name| name.as_bytes().to_vec()).collect()
+}
+
+/// What a configuration is for: the name, and what runs inside.
+type Use = (String, Inside);
 
 #[derive(Debug, Default)]
 struct Made {
@@ -291,12 +364,18 @@ impl Certificates {
         }
     }
 
-    /// Returns the configuration for a name; `inside` is the protocol by its ALPN name.
+    /// Returns the authority.
+    #[must_use]
+    pub fn ca(&self) -> &LocalCa {
+        &self.ca
+    }
+
+    /// Returns the configuration for a name.
     ///
     /// # Errors
     ///
     /// No certificate can have that name, or signing failed.
-    pub fn config(&self, name: &str, inside: &'static str) -> Result<Arc<ServerConfig>, CaError> {
+    pub fn config(&self, name: &str, inside: Inside) -> Result<Arc<ServerConfig>, CaError> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = (name.to_owned(), inside);
         if let Some(config) = made.configs.get(&wanted) {
@@ -313,11 +392,14 @@ impl Certificates {
         Ok(config)
     }
 
-    fn make(&self, name: &str, inside: &str) -> Result<ServerConfig, CaError> {
-        let mut config = self.ca.server(&[name], inside)?;
-        // A refused client has no session to come back to.
-        config.send_tls13_tickets = 0;
-        config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    fn make(&self, name: &str, inside: Inside) -> Result<ServerConfig, CaError> {
+        let mut config = self.ca.server_of(&[name], inside.versions())?;
+        config.alpn_protocols = alpn(inside.protocols());
+        if inside != Inside::Web {
+            // A refused client has no session to come back to.
+            config.send_tls13_tickets = 0;
+            config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+        }
         Ok(config)
     }
 }
@@ -393,23 +475,47 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_protocol_that_nobody_speaks_is_named_by_an_alert() {
+        let scratch = Scratch::new("ca-alpn");
+        let ca = Arc::new(LocalCa::open(&scratch.0).unwrap());
+        let config = Certificates::new(Arc::clone(&ca));
+        let config = config.config("a.example", Inside::Service).unwrap();
+        let mut server = rustls::ServerConnection::new(config).unwrap();
+        let name = rustls::pki_types::ServerName::try_from("a.example").unwrap();
+        let client = Arc::new(ca.client(&["acme-tls/1"]).unwrap());
+        let mut client = rustls::ClientConnection::new(client, name).unwrap();
+        let mut hello = Vec::new();
+        client.write_tls(&mut hello).unwrap();
+        server.read_tls(&mut &hello[..]).unwrap();
+        server.process_new_packets().unwrap_err();
+        let mut bytes = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut bytes).unwrap();
+        }
+        client.read_tls(&mut &bytes[..]).unwrap();
+        let error = client.process_new_packets().unwrap_err();
+        let alert = rustls::AlertDescription::NoApplicationProtocol;
+        assert_eq!(error, rustls::Error::AlertReceived(alert), "{bytes:?}");
+    }
+
+    #[test]
     fn configurations_are_kept_and_bounded() {
         let scratch = Scratch::new("ca-kept");
         let ca = Arc::new(LocalCa::open(&scratch.0).unwrap());
         let certificates = Certificates::new(ca);
-        let first = certificates.config("a.example", "http/1.1").unwrap();
-        let again = certificates.config("a.example", "http/1.1").unwrap();
+        let first = certificates.config("a.example", Inside::Service).unwrap();
+        let again = certificates.config("a.example", Inside::Service).unwrap();
         assert!(Arc::ptr_eq(&first, &again));
         for at in 0..Certificates::MOST {
             certificates
-                .config(&format!("{at}.example"), "http/1.1")
+                .config(&format!("{at}.example"), Inside::Service)
                 .unwrap();
         }
         assert_eq!(
             certificates.made.lock().unwrap().configs.len(),
             Certificates::MOST
         );
-        let anew = certificates.config("a.example", "http/1.1").unwrap();
+        let anew = certificates.config("a.example", Inside::Service).unwrap();
         assert!(!Arc::ptr_eq(&first, &anew), "the oldest went");
     }
 }

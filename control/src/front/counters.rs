@@ -35,6 +35,8 @@ pub struct ListenerCounters {
     pub accepted: Counter,
     /// Reset at once, because there were too many.
     pub over_limit: Counter,
+    /// Ended because others, who held fewer, wanted the place.
+    pub evicted: Counter,
     /// From or to an address that the dataplane never makes.
     pub bad_identity: Counter,
     /// Closed because the client did not say in time whom it calls.
@@ -68,6 +70,8 @@ pub struct Desk {
     pub backend_failed: Counter,
     /// Refused, but the client did not stay to hear it.
     pub unheard: Counter,
+    /// Ended because nothing had passed for too long.
+    pub idle: Counter,
     /// Bytes from clients to the backend.
     pub to_backend: Counter,
     /// Bytes from the backend to clients.

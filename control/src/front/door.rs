@@ -12,6 +12,7 @@ use postern_dataplane::policy::{
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where a listener is: a namespace, by its name and by which one it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -193,6 +194,15 @@ impl Doors {
         here.next()
     }
 
+    /// Returns how long nothing may pass over a connection to an address and port.
+    #[must_use]
+    pub fn idle_timeout(&self, namespace: &NamespaceRef, ends: &Ends) -> Duration {
+        let here = self
+            .at(namespace, ends)
+            .map(|door| door.front.idle_timeout(ends.port));
+        here.min().unwrap_or_else(|| Protocol::Tls.idle_timeout())
+    }
+
     /// Returns the door that a call is for: by its name, which outranks the address, or by the
     /// address if one resource has it.
     ///
@@ -247,11 +257,14 @@ pub(super) mod tests {
             namespace: "svc".parse().unwrap(),
             front: ServiceFront {
                 ports: vec![(443, Protocol::Tls)],
+                terminates: false,
+                idle: None,
                 backend: Backend {
                     address: Ipv4Addr::LOCALHOST.into(),
                     port: Some(1),
                     namespace: None,
                     proxy_protocol: false,
+                    tls: false,
                 },
             },
         }

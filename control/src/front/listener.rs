@@ -13,7 +13,6 @@ use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 /// Makes a socket that listens on every address of a namespace, IPv4 and IPv6.
@@ -58,20 +57,19 @@ pub(super) struct Listener {
     pub(super) counters: Arc<ListenerCounters>,
     /// Reads who calls whom from the two addresses of a connection.
     pub(super) read: ReadEnds,
-    /// Places for connections of all listeners.
-    pub(super) total: Arc<Semaphore>,
+    /// Its number among those that share places.
+    pub(super) room: u64,
 }
 
 impl Listener {
     /// Takes connections until the task is ended.
     pub(super) async fn run(self, shared: Arc<Shared>) {
         const PAUSE: Duration = Duration::from_millis(100);
-        let own = Arc::new(Semaphore::new(shared.limits.per_listener));
         loop {
             match self.socket.accept().await {
                 Ok((stream, peer)) => {
                     self.counters.accepted.count();
-                    self.take(&shared, &own, stream, peer);
+                    self.take(&shared, stream, peer);
                 }
                 // The client gave up in the queue.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -85,13 +83,7 @@ impl Listener {
     }
 
     /// Starts to serve a connection, or resets it if there are too many.
-    fn take(
-        &self,
-        shared: &Arc<Shared>,
-        own: &Arc<Semaphore>,
-        stream: TcpStream,
-        peer: SocketAddr,
-    ) {
+    fn take(&self, shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
         let ends = stream.local_addr().map(|local| (self.read)(peer, local));
         let ends = match ends {
             Ok(Ok(ends)) => ends,
@@ -103,27 +95,26 @@ impl Listener {
             }
             Err(_) => return self.counters.hung_up.count(),
         };
-        let most = shared.limits.undecided_per_caller;
-        let places = Arc::clone(own)
-            .try_acquire_owned()
-            .and_then(|own| Ok((own, Arc::clone(&self.total).try_acquire_owned()?)));
-        let undecided = shared.undecided.enter(ends.caller.raw(), most);
-        let (Ok(places), Some(undecided)) = (places, undecided) else {
+        let Some(place) = shared.places.enter(self.room, &ends.caller) else {
             self.counters.over_limit.count();
             let _ = stream.set_zero_linger();
             return;
         };
+        let leave = place.leave();
+        let counters = Arc::clone(&self.counters);
         let taken = Taken {
             stream,
             ends,
             namespace: self.place.namespace.clone(),
             counters: Arc::clone(&self.counters),
-            undecided,
+            place,
         };
-        let shared = Arc::clone(shared);
+        let served = serve(Arc::clone(shared), taken);
         tokio::spawn(async move {
-            serve(shared, taken).await;
-            drop(places);
+            tokio::select! {
+                () = served => {}
+                () = leave.notified() => counters.evicted.count(),
+            }
         });
     }
 }

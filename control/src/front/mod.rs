@@ -9,17 +9,20 @@
 //!
 //! ```text
 //! taken -> opening read -> door found -> allowed -> relayed until both ends are done
-//!    |          |              |            '-----> refused in the service's words
+//!    |          |              |   |        '-----> refused in the service's words, and drained
+//!    |          |              |   '-> HTTP in the clear, or TLS that is ended here: each request
+//!    |          |              |       is judged by itself (`web`)
 //!    |          |              '-> no such name: TLS alert, HTTP 400, or closed
 //!    |          '-> too slow, too long, not readable
-//!    '-> too many, or no caller
+//!    '-> too many (`places`), or no caller
 //! ```
 //!
-//! What decides is the policy in force when the connection is decided; a later one acts on later
-//! connections. The host inside TLS cannot be read: the server name decides, and a backend that
-//! serves several names behind one door answers for what it does with another `Host`. Likewise the
-//! first request decides for its whole connection.
+//! What decides is the policy in force when a connection, or a request that is read, is decided; a
+//! later one acts on later ones. The host inside TLS that is passed on cannot be read: the server
+//! name decides, and a backend that serves several names behind one door answers for what it does
+//! with another `Host`. Where that matters, the front ends TLS.
 
+pub mod activity;
 pub mod backend;
 pub mod ca;
 pub mod caller;
@@ -27,11 +30,13 @@ mod connection;
 pub mod counters;
 pub mod date;
 pub mod door;
+pub mod drain;
 pub mod http;
 pub mod limits;
 mod listener;
 pub mod log;
 pub mod opening;
+mod places;
 pub mod protocol;
 pub mod refusal;
 pub mod refuse;
@@ -40,6 +45,7 @@ pub mod replay;
 pub mod sni;
 #[cfg(test)]
 mod tests;
+mod web;
 
 use crate::attach::{self, AttachError};
 use crate::model::NamespaceRef;
@@ -58,7 +64,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 /// Why fronts cannot be as a policy wants them.
@@ -105,7 +111,6 @@ struct Running {
 #[derive(Debug)]
 pub struct Front {
     shared: Arc<Shared>,
-    total: Arc<Semaphore>,
     listeners: HashMap<(Place, u16), Running>,
     runtime: Handle,
     /// Ends the thread when it is dropped.
@@ -120,7 +125,7 @@ impl Front {
     ///
     /// The thread cannot be made.
     pub fn start(ca: Arc<LocalCa>, limits: Limits) -> Result<Self, FrontError> {
-        raise_descriptors();
+        let limits = limits.within(raise_descriptors());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -137,7 +142,6 @@ impl Front {
         let thread = thread.spawn(run).map_err(FrontError::Start)?;
         Ok(Self {
             shared: Arc::new(Shared::new(Certificates::new(ca), limits)),
-            total: Arc::new(Semaphore::new(limits.total)),
             listeners: HashMap::new(),
             runtime: handle,
             end: Some(end),
@@ -206,7 +210,7 @@ impl Front {
             socket: TcpListener::from_std(socket).map_err(FrontError::Start)?,
             counters: Arc::clone(&counters),
             read,
-            total: Arc::clone(&self.total),
+            room: self.shared.room(),
         };
         let task = self.runtime.spawn(listener.run(Arc::clone(&self.shared)));
         let task = task.abort_handle();
@@ -260,8 +264,9 @@ fn place(namespace: &NamespaceRef) -> Result<Place, AttachError> {
     })
 }
 
-/// Lets this process have as many descriptors as it may: a relayed connection takes two.
-fn raise_descriptors() {
+/// Lets this process have as many descriptors as it may, and returns how many that are: a relayed
+/// connection takes two.
+fn raise_descriptors() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
@@ -270,4 +275,5 @@ fn raise_descriptors() {
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::debug!(%error, "the limit of descriptors stays as it is");
     }
+    getrlimit(Resource::Nofile).current
 }

@@ -63,7 +63,7 @@ pub async fn read<S: AsyncRead + Unpin>(
 ) -> Result<Opening, OpeningError> {
     match protocol {
         Protocol::Tls => read_hello(stream).await,
-        Protocol::Http => read_head(stream).await,
+        Protocol::Http => read_head(stream, Vec::new()).await,
         Protocol::PostgreSql | Protocol::MySql | Protocol::Tds => Ok(Opening::default()),
     }
 }
@@ -87,24 +87,26 @@ async fn read_hello<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Opening, Ope
     }
 }
 
-/// Reads a request head.
+/// Reads a request head; `bytes` have been read of it.
 ///
 /// # Errors
 ///
 /// As [`read`].
-pub async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Opening, OpeningError> {
+pub async fn read_head<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    mut bytes: Vec<u8>,
+) -> Result<Opening, OpeningError> {
     let mut reader = HeadReader::default();
-    let mut bytes = Vec::new();
     loop {
-        // One more than a head may have, so that the reader sees that it is too long.
-        read_more(stream, &mut bytes, MAX_HEAD.saturating_add(1)).await?;
-        if let Some(head) = reader.read(&bytes)? {
+        if let Some(request) = reader.read(&bytes)? {
             return Ok(Opening {
                 bytes,
-                host: head.host.clone(),
-                head: Some(head),
+                host: request.head.host.clone(),
+                head: Some(request.head),
             });
         }
+        // One more than a head may have, so that the reader sees that it is too long.
+        read_more(stream, &mut bytes, MAX_HEAD.saturating_add(1)).await?;
     }
 }
 

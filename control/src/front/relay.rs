@@ -4,8 +4,10 @@
 //! header that the client wrote itself comes after that one, as payload, and is nobody's word.
 //! Each direction has one buffer of [`BUFFER`] bytes, however much passes and however slow the
 //! receiver is; the end of one direction is passed on without ending the other; a reset is passed
-//! on as a reset.
+//! on as a reset. Whatever else ends a connection before both directions have ended is a reset too,
+//! so that nobody takes it for the end of what was said.
 
+use super::activity::{Activity, Watched};
 use super::caller::{Caller, Ends};
 use postern_dataplane::carrier::proxy2::{Crc, Encoded, Header};
 use std::io;
@@ -42,7 +44,8 @@ pub fn header(ends: &Ends) -> Encoded {
     header.encode(Crc::With)
 }
 
-/// Passes bytes until both directions have ended.
+/// Passes bytes until both directions have ended, and notes when some pass. If it is dropped before,
+/// both connections are reset.
 ///
 /// # Errors
 ///
@@ -52,14 +55,17 @@ pub async fn relay(
     backend: &mut TcpStream,
     header: Option<&Encoded>,
     read: &[u8],
+    activity: &Activity,
 ) -> io::Result<Passed> {
     for stream in [&*client, &*backend] {
         prepare(stream);
+        let _ = stream.set_zero_linger();
     }
-    let passed = pass(client, backend, header, read).await;
-    if passed.is_err() {
+    let passed = pass(client, backend, header, read, activity).await;
+    if passed.is_ok() {
         for stream in [client, backend] {
-            let _ = stream.set_zero_linger();
+            // What was written last may still be on its way.
+            let _ = rustix::net::sockopt::set_socket_linger(stream, None);
         }
     }
     passed
@@ -70,7 +76,9 @@ async fn pass(
     backend: &mut TcpStream,
     header: Option<&Encoded>,
     read: &[u8],
+    activity: &Activity,
 ) -> io::Result<Passed> {
+    let client = &mut Watched::new(client, activity.clone());
     if let Some(header) = header {
         backend.write_all(header.as_bytes()).await?;
     }
@@ -84,7 +92,7 @@ async fn pass(
 }
 
 /// Sets what a relayed socket needs: small writes at once, and an end for a peer that vanished.
-fn prepare(stream: &TcpStream) {
+pub(super) fn prepare(stream: &TcpStream) {
     const IDLE: Duration = Duration::from_secs(60);
     let _ = stream.set_nodelay(true);
     let _ = rustix::net::sockopt::set_socket_keepalive(stream, true);

@@ -24,8 +24,8 @@ impl<S> Replay<S> {
     }
 
     /// Returns the stream.
-    pub fn stream_mut(&mut self) -> &mut S {
-        &mut self.stream
+    pub fn into_inner(self) -> S {
+        self.stream
     }
 }
 
@@ -53,6 +53,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Replay<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    // TLS that fails writes what it has once, an alert as its last piece.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

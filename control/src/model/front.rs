@@ -3,6 +3,7 @@
 use super::NamespaceRef;
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// What clients speak to a port of a front.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +54,17 @@ impl Protocol {
         }
     }
 
+    /// Returns how long nothing may pass over a connection, where a front does not say: what the
+    /// platform's balancers allow, and the gateways of databases.
+    #[must_use]
+    pub const fn idle_timeout(self) -> Duration {
+        const MINUTE: u64 = 60;
+        match self {
+            Self::Tls | Self::Http => Duration::from_secs(4 * MINUTE),
+            Self::PostgreSql | Self::MySql | Self::Tds => Duration::from_secs(30 * MINUTE),
+        }
+    }
+
     /// Returns whether a client says whom it calls before it is answered.
     #[must_use]
     pub const fn names_the_called(self) -> bool {
@@ -71,6 +83,8 @@ pub struct Backend {
     pub namespace: Option<NamespaceRef>,
     /// Whether it wants a PROXY header.
     pub proxy_protocol: bool,
+    /// Whether the front speaks TLS with it, where it does not pass on that of the client.
+    pub tls: bool,
 }
 
 /// A front.
@@ -78,6 +92,10 @@ pub struct Backend {
 pub struct ServiceFront {
     /// The ports, each once, and what is spoken there.
     pub ports: Vec<(u16, Protocol)>,
+    /// Whether it ends TLS, so that it reads each request, instead of passing it on.
+    pub terminates: bool,
+    /// How long nothing may pass over a connection, if it says so.
+    pub idle: Option<Duration>,
     /// The server behind.
     pub backend: Backend,
 }
@@ -90,6 +108,13 @@ impl ServiceFront {
         ports
             .find(|(own, _)| *own == port)
             .map(|(_, spoken)| *spoken)
+    }
+
+    /// Returns how long nothing may pass over a connection to a port.
+    #[must_use]
+    pub fn idle_timeout(&self, port: u16) -> Duration {
+        let protocol = self.protocol(port).unwrap_or(Protocol::Tls);
+        self.idle.unwrap_or_else(|| protocol.idle_timeout())
     }
 }
 
@@ -107,8 +132,17 @@ impl fmt::Display for ServiceFront {
         if let Some(namespace) = &self.backend.namespace {
             write!(f, " in {namespace}")?;
         }
+        if self.backend.tls {
+            write!(f, " over TLS")?;
+        }
         if self.backend.proxy_protocol {
             write!(f, " with PROXY header")?;
+        }
+        if self.terminates {
+            write!(f, ", ends TLS")?;
+        }
+        if let Some(idle) = self.idle {
+            write!(f, ", idle for {} min", idle.as_secs() / 60)?;
         }
         Ok(())
     }
@@ -143,11 +177,14 @@ mod tests {
     fn a_front_is_told_in_one_line() {
         let mut front = ServiceFront {
             ports: vec![(80, Protocol::Http), (443, Protocol::Tls)],
+            terminates: false,
+            idle: None,
             backend: Backend {
                 address: "127.0.0.1".parse().unwrap(),
                 port: Some(10_000),
                 namespace: None,
                 proxy_protocol: false,
+                tls: false,
             },
         };
         assert_eq!(front.to_string(), "http/80 tls/443 -> 127.0.0.1:10000");
@@ -156,8 +193,15 @@ mod tests {
             port: None,
             namespace: "back".parse().ok(),
             proxy_protocol: true,
+            tls: true,
         };
-        let text = "http/80 tls/443 -> ::1 in back with PROXY header";
+        front.terminates = true;
+        front.idle = Some(Duration::from_secs(600));
+        let text = "http/80 tls/443 -> ::1 in back over TLS with PROXY header, ends TLS, idle for \
+                    10 min";
         assert_eq!(front.to_string(), text);
+        assert_eq!(front.idle_timeout(443).as_secs(), 600);
+        front.idle = None;
+        assert_eq!(front.idle_timeout(443).as_secs(), 240);
     }
 }

@@ -39,6 +39,13 @@ fn a_front_has_its_defaults_from_service_and_port() {
     let front = "ports = [9443]\nconnect = \"[::1]:7\"\nprotocol = \"HTTP\"";
     let front = read("Microsoft.Storage", front).unwrap();
     assert_eq!(front.to_string(), "http/9443 -> [::1]:7");
+    let front = "ports = [443]\nconnect = \"::1\"\ntls = \"terminate\"\nconnectTls = true\n\
+                 idleTimeoutInMinutes = 30";
+    let front = read("Microsoft.Storage", front).unwrap();
+    assert_eq!(
+        front.to_string(),
+        "tls/443 -> ::1 over TLS, ends TLS, idle for 30 min"
+    );
 }
 
 #[test]
@@ -89,6 +96,22 @@ fn what_a_front_cannot_be_is_refused() {
         (
             "ports = [443]\nconnect = \"::1\"\nproxyProtocol = 1",
             "front.proxyProtocol = 1: ",
+        ),
+        (
+            "ports = [443]\nconnect = \"::1\"\ntls = \"end\"",
+            "front.tls = \"end\": not a value of this key; accepted: \"pass\" or \"terminate\"",
+        ),
+        (
+            "ports = [80]\nconnect = \"::1\"\ntls = \"terminate\"",
+            "front.tls = \"terminate\": ",
+        ),
+        (
+            "ports = [443]\nconnect = \"::1\"\nconnectTls = true",
+            "front.connectTls = true: ",
+        ),
+        (
+            "ports = [443]\nconnect = \"::1\"\nidleTimeoutInMinutes = 3",
+            "front.idleTimeoutInMinutes = 3: ",
         ),
         (
             "ports = [443]\nconnect = \"::1\"\nbackend = 1",

@@ -14,7 +14,7 @@ use toml::Table;
 const PREFIX: &str = "postern-";
 
 /// A tag and the binding that it is a spelling of; a binding of two words is inside a table.
-const TAGS: [(&str, &[&str], Form); 17] = [
+const TAGS: [(&str, &[&str], Form); 20] = [
     ("namespace", &["namespace"], Form::Text),
     ("device", &["device"], Form::Text),
     ("mtu", &["mtu"], Form::Number),
@@ -35,6 +35,13 @@ const TAGS: [(&str, &[&str], Form); 17] = [
         "front-proxy-protocol",
         &["front", "proxyProtocol"],
         Form::Flag,
+    ),
+    ("front-tls", &["front", "tls"], Form::Text),
+    ("front-connect-tls", &["front", "connectTls"], Form::Flag),
+    (
+        "front-idle-timeout-in-minutes",
+        &["front", "idleTimeoutInMinutes"],
+        Form::Number,
     ),
 ];
 

@@ -7,11 +7,13 @@
 //! it stands.
 
 pub mod alert;
+pub mod amqp;
 mod app_service;
 mod cognitive;
 mod container_registry;
 mod cosmos;
 mod generic;
+pub mod kafka;
 mod key_vault;
 mod messaging;
 pub mod mysql;
@@ -19,6 +21,7 @@ pub mod postgresql;
 pub mod reply;
 mod storage;
 pub mod tds;
+mod unavailable;
 
 use super::caller::Caller;
 use super::http::Head;
@@ -85,7 +88,7 @@ impl Refusal<'_> {
 
     /// Returns the answer of a service to an HTTP request.
     #[must_use]
-    pub fn http(&self, dialect: Dialect, request: &Head) -> Vec<u8> {
+    pub fn reply(&self, dialect: Dialect, request: &Head) -> Reply {
         let reply = match dialect {
             Dialect::Storage => storage::reply(self, request),
             Dialect::KeyVault => key_vault::reply(self, request),
@@ -96,6 +99,17 @@ impl Refusal<'_> {
             Dialect::Cognitive => cognitive::reply(self),
             Dialect::Generic => generic::reply(self),
         };
+        if request.is_grpc {
+            reply.for_grpc()
+        } else {
+            reply
+        }
+    }
+
+    /// Returns the bytes of the answer of a service to an HTTP/1 request.
+    #[must_use]
+    pub fn http(&self, dialect: Dialect, request: &Head) -> Vec<u8> {
+        let reply = self.reply(dialect, request);
         reply.encode(self.at, request.method == "HEAD")
     }
 }
@@ -103,17 +117,35 @@ impl Refusal<'_> {
 /// Returns the answer to a request for a host that is nobody's, or that is no request: what the
 /// web server below the services says.
 #[must_use]
-pub fn bad_request(reason: &str, at: SystemTime) -> Vec<u8> {
+pub fn bad_request(reason: &str) -> Reply {
+    plain("400 Bad Request", reason)
+}
+
+/// Returns the answer to a request for another host than the connection was opened for (RFC 9110,
+/// 15.5.20).
+#[must_use]
+pub fn misdirected() -> Reply {
+    plain("421 Misdirected Request", "Invalid Hostname")
+}
+
+/// Returns the answer to a request whose backend does not answer: the service's own for a time in
+/// which it cannot serve.
+#[must_use]
+pub fn unavailable(dialect: Dialect, request: &Head, id: u128, at: SystemTime) -> Reply {
+    unavailable::reply(dialect, request, &Uuid::from_u128(id).to_string(), at)
+}
+
+/// Returns an answer of the web server below the services; the status is like `400 Bad Request`.
+fn plain(status: &'static str, reason: &str) -> Reply {
+    let (code, title) = status.split_once(' ').unwrap_or((status, ""));
     let body = format!(
         "<!DOCTYPE HTML PUBLIC \"-//W3C//DTD HTML 4.01//EN\"\
-         \"http://www.w3.org/TR/html4/strict.dtd\">\r\n<HTML><HEAD><TITLE>Bad Request</TITLE>\r\n\
+         \"http://www.w3.org/TR/html4/strict.dtd\">\r\n<HTML><HEAD><TITLE>{title}</TITLE>\r\n\
          <META HTTP-EQUIV=\"Content-Type\" Content=\"text/html; charset=us-ascii\"></HEAD>\r\n\
-         <BODY><h2>Bad Request - {reason}</h2>\r\n\
-         <hr><p>HTTP Error 400.</p>\r\n</BODY></HTML>\r\n"
+         <BODY><h2>{title} - {reason}</h2>\r\n\
+         <hr><p>HTTP Error {code}.</p>\r\n</BODY></HTML>\r\n"
     );
-    Reply::new("400 Bad Request", "text/html; charset=us-ascii", body)
-        .field("Server", "Microsoft-HTTPAPI/2.0")
-        .encode(at, false)
+    Reply::new(status, "text/html; charset=us-ascii", body).field("Server", "Microsoft-HTTPAPI/2.0")
 }
 
 #[cfg(test)]
@@ -158,7 +190,8 @@ pub(super) mod tests {
 
     #[test]
     fn a_host_of_nobody_is_a_bad_request() {
-        let text = String::from_utf8(bad_request("Invalid Hostname", moment())).unwrap();
+        let text = bad_request("Invalid Hostname").encode(moment(), false);
+        let text = String::from_utf8(text).unwrap();
         assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\nContent-Length: "));
         assert!(text.contains("<h2>Bad Request - Invalid Hostname</h2>"));
     }

@@ -1,6 +1,10 @@
 //! An HTTP answer on its way to bytes.
 
 use crate::front::date::Date;
+use http_body_util::Full;
+use hyper::Response;
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_LENGTH, HeaderValue};
 use std::fmt::Write;
 use std::time::SystemTime;
 
@@ -39,6 +43,44 @@ impl Reply {
         }
     }
 
+    /// Returns the answer as a client of gRPC reads it: the status of a trailer without any body,
+    /// beside that of HTTP.
+    #[must_use]
+    pub fn for_grpc(self) -> Self {
+        const PERMISSION_DENIED: &str = "7";
+        let kept = self.fields.into_iter();
+        let kept = kept.filter(|(name, _)| *name != "Content-Type").collect();
+        let refused = Self {
+            status: self.status,
+            fields: kept,
+            body: String::new(),
+        };
+        refused
+            .field("Content-Type", "application/grpc")
+            .field("grpc-status", PERMISSION_DENIED)
+            .field("grpc-message", percent(&words(&self.body)))
+    }
+
+    /// Returns the answer for HTTP/2.
+    #[must_use]
+    pub fn response(&self, is_head: bool) -> Response<Full<Bytes>> {
+        let body = if is_head { "" } else { self.body.as_str() };
+        let mut response = Response::new(Full::from(body.to_owned()));
+        let code = self.status.split(' ').next().unwrap_or_default();
+        *response.status_mut() = code.parse().unwrap_or_default();
+        let fields = response.headers_mut();
+        for (name, value) in &self.fields {
+            if let (Ok(name), Ok(value)) = (
+                hyper::header::HeaderName::try_from(*name),
+                HeaderValue::try_from(clean(value)),
+            ) {
+                fields.append(name, value);
+            }
+        }
+        fields.insert(CONTENT_LENGTH, self.body.len().into());
+        response
+    }
+
     /// Returns the bytes. The answer to `HEAD` tells the length of the body that it leaves out.
     #[must_use]
     pub fn encode(&self, at: SystemTime, is_head: bool) -> Vec<u8> {
@@ -47,9 +89,7 @@ impl Reply {
         let _ = write!(text, "HTTP/1.1 {}\r\n", self.status);
         let _ = write!(text, "Content-Length: {}\r\n", self.body.len());
         for (name, value) in &self.fields {
-            // What a caller sent must not become a field of its own.
-            let value: String = value.chars().filter(|c| !c.is_control()).collect();
-            let _ = write!(text, "{name}: {value}\r\n");
+            let _ = write!(text, "{name}: {}\r\n", clean(value));
         }
         let date = Date::of(at).http();
         let _ = write!(text, "Date: {date}\r\nConnection: close\r\n\r\n");
@@ -58,6 +98,43 @@ impl Reply {
         }
         text.into_bytes()
     }
+}
+
+/// Returns a value without what ends a field: what a caller sent must not become one of its own.
+fn clean(value: &str) -> String {
+    value.chars().filter(|c| !c.is_control()).collect()
+}
+
+/// Returns the words of a body: without the marks of XML and HTML, and their line ends.
+fn words(body: &str) -> String {
+    let mut text = String::with_capacity(body.len());
+    let mut is_mark = false;
+    for letter in body.chars() {
+        match letter {
+            '<' => is_mark = true,
+            '>' if is_mark => {
+                is_mark = false;
+                text.push(' ');
+            }
+            '\u{feff}' => {}
+            _ if is_mark => {}
+            _ => text.push(letter),
+        }
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Returns text as `grpc-message` has it: all but printable ASCII by its percent code.
+fn percent(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if matches!(byte, b' '..=b'~') && byte != b'%' {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
 }
 
 /// Returns text as it stands inside an XML or HTML element.
@@ -86,6 +163,20 @@ mod tests {
         assert_eq!(String::from_utf8(bytes).unwrap(), format!("{fields}no\n"));
         let bytes = reply.encode(moment(), true);
         assert_eq!(String::from_utf8(bytes).unwrap(), fields);
+    }
+
+    #[test]
+    fn an_answer_of_http2_says_the_same() {
+        let reply = Reply::new("403 Ip Forbidden", "text/xml", "<a>no</a>\n<b>100%</b>");
+        let reply = reply.field("X-A", "b\r\nc");
+        let response = reply.response(true);
+        assert_eq!(response.status(), 403);
+        assert_eq!(response.headers()["x-a"], "bc");
+        assert_eq!(response.headers()["content-length"], "21");
+        let grpc = reply.for_grpc().response(false);
+        assert_eq!(grpc.headers()["grpc-status"], "7");
+        assert_eq!(grpc.headers()["grpc-message"], "no 100%25");
+        assert_eq!(grpc.headers()["content-type"], "application/grpc");
     }
 
     #[test]

@@ -1,15 +1,22 @@
 //! SQL Server's protocol (MS-TDS): the messages before a login, and the error that answers it.
 //!
 //! A client sends PRELOGIN and then LOGIN7; errors 40914 and 40615 answer the login, as the texts
-//! of the reference do (section 6.3). From memory: the second sentence of 40615.
+//! of the reference do (section 6.3). From memory: the second sentence of 40615. PRELOGIN tells
+//! whether the client wants encryption (MS-TDS 2.2.6.5); one that does sends the handshake of TLS in
+//! packets of its own type before the login.
 
 use super::Refusal;
 use crate::front::caller::Caller;
 
-/// The longest message that is read, in bytes. A login is much shorter.
-pub const MAX_MESSAGE: usize = 16 * 1024;
+/// The longest message that is read, in bytes: that of a login (MS-TDS 2.2.6.4), which may bring a
+/// token.
+pub const MAX_MESSAGE: usize = 128 * 1024;
 
-const HEADER: usize = 8;
+/// Bytes before the content of a packet.
+pub const HEADER: usize = 8;
+/// The type of PRELOGIN, and of packets with a TLS handshake in them.
+pub const PRELOGIN: u8 = 0x12;
+const LOGIN7: u8 = 0x10;
 const REPLY: u8 = 0x04;
 const END_OF_MESSAGE: u8 = 0x01;
 
@@ -49,8 +56,8 @@ pub fn message(bytes: &[u8]) -> Result<Option<Message>, NotTds> {
     loop {
         let kind = match rest.first() {
             None => return Ok(None),
-            Some(0x12) => Kind::PreLogin,
-            Some(0x10) => Kind::Login7,
+            Some(&PRELOGIN) => Kind::PreLogin,
+            Some(&LOGIN7) => Kind::Login7,
             Some(_) => return Err(NotTds),
         };
         let &[_, status, high, low, ..] = rest else {
@@ -76,16 +83,49 @@ pub fn message(bytes: &[u8]) -> Result<Option<Message>, NotTds> {
     }
 }
 
-/// Returns the answer to PRELOGIN: version 12, and no encryption, since nothing secret follows.
+/// Whether what follows PRELOGIN is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// Everything, the login first.
+    On,
+    /// Nothing, since nothing secret follows.
+    NotSupported,
+}
+
+impl Encryption {
+    /// Returns what a client's PRELOGIN asks for. One that could do without gets along without.
+    #[must_use]
+    pub fn wanted(prelogin: &[u8]) -> Self {
+        const ENCRYPTION: u8 = 1;
+        // The bit for a certificate of the client is not looked at.
+        const ON: u8 = 1;
+        const REQUIRED: u8 = 3;
+        let mut options = prelogin.chunks_exact(5).map_while(|option| match *option {
+            [token, high, low, _, _] if token != 0xff => {
+                Some((token, usize::from(u16::from_be_bytes([high, low]))))
+            }
+            _ => None,
+        });
+        let at = options.find_map(|(token, at)| (token == ENCRYPTION).then_some(at));
+        match at.and_then(|at| prelogin.get(at)).map(|value| value & 0x0f) {
+            Some(ON | REQUIRED) => Self::On,
+            _ => Self::NotSupported,
+        }
+    }
+}
+
+/// Returns the answer to PRELOGIN: version 12, and whether there is encryption.
 #[must_use]
-pub fn prelogin() -> Vec<u8> {
+pub fn prelogin(encryption: Encryption) -> Vec<u8> {
     const VERSION: [u8; 6] = [12, 0, 0x07, 0xd0, 0, 0];
-    const NO_ENCRYPTION: u8 = 2;
     // Option, offset and length, big-endian; offsets count from the first option.
     let mut content = vec![0, 0, 11, 0, 6, 1, 0, 17, 0, 1, 0xff];
     content.extend(VERSION);
-    content.push(NO_ENCRYPTION);
-    packet(&content)
+    content.push(match encryption {
+        Encryption::On => 1,
+        Encryption::NotSupported => 2,
+    });
+    packet(REPLY, &content)
 }
 
 /// Returns the answer to the login: the error, and that nothing follows.
@@ -118,7 +158,7 @@ pub fn error(refusal: &Refusal<'_>, login: &[u8]) -> Vec<u8> {
     // Status: the final one, with an error; no command; no rows.
     content.extend([DONE, 2, 0, 0, 0]);
     content.extend([0; 8].iter().take(if is_old { 4 } else { 8 }));
-    packet(&content)
+    packet(REPLY, &content)
 }
 
 /// Returns number and text of the error.
@@ -156,12 +196,13 @@ fn utf16(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 
-/// Returns a reply in one packet.
-fn packet(content: &[u8]) -> Vec<u8> {
+/// Returns content in one packet of this type.
+#[must_use]
+pub fn packet(kind: u8, content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(content.len().saturating_add(HEADER)).unwrap_or(u16::MAX);
     let [high, low] = length.to_be_bytes();
-    let mut packet = vec![REPLY, END_OF_MESSAGE, high, low, 0, 0, 1, 0];
-    packet.extend(content);
+    let mut packet = vec![kind, END_OF_MESSAGE, high, low, 0, 0, 1, 0];
+    packet.extend_from_slice(content);
     packet
 }
 
@@ -200,7 +241,9 @@ mod tests {
     fn what_is_no_login_is_refused() {
         assert_eq!(message(b"GET / HTTP/1.1"), Err(NotTds));
         assert_eq!(message(&[0x12, 1, 0, 7]), Err(NotTds));
-        assert_eq!(message(&[0x12, 0, 0xff, 0xff]), Err(NotTds));
+        let long = [&[0x10, 0, 0xff, 0xff][..], &vec![0; 0xffff - 4]].concat();
+        assert_eq!(message(&long), Ok(None));
+        assert_eq!(message(&long.repeat(3)), Err(NotTds));
     }
 
     #[test]
@@ -210,7 +253,28 @@ mod tests {
             0, 0, 11, 0, 6, 1, 0, 17, 0, 1, 0xff, // options
             12, 0, 7, 0xd0, 0, 0, 2,
         ];
-        assert_eq!(prelogin(), expected);
+        assert_eq!(prelogin(Encryption::NotSupported), expected);
+        assert_eq!(prelogin(Encryption::On).last(), Some(&1));
+    }
+
+    #[test]
+    fn a_client_that_asks_for_encryption_gets_it() {
+        let mut prelogin = vec![0, 0, 11, 0, 6, 1, 0, 17, 0, 1, 0xff];
+        prelogin.extend([0; 6]);
+        for (asked, wanted) in [
+            (0, Encryption::NotSupported),
+            (1, Encryption::On),
+            (2, Encryption::NotSupported),
+            (3, Encryption::On),
+            (0x81, Encryption::On),
+        ] {
+            let asks = [&prelogin[..], &[asked]].concat();
+            assert_eq!(Encryption::wanted(&asks), wanted, "{asked}");
+        }
+        // Options that lead outside, or never end.
+        for bytes in [&b""[..], &[1, 0xff, 0xff, 0, 1, 0xff], &[1; 4], &[0; 100]] {
+            assert_eq!(Encryption::wanted(bytes), Encryption::NotSupported);
+        }
     }
 
     #[test]

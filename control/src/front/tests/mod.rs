@@ -5,9 +5,13 @@
 //! workload of a subnet, whom nobody allows.
 
 mod allowed;
+mod dialects;
 mod hostile;
 mod policy;
 mod refused;
+mod requests;
+mod terminated;
+mod uploads;
 
 use super::ca::{Issued, tests::Scratch};
 use super::caller::tests::subnet_caller;
@@ -196,17 +200,20 @@ async fn tls<S>(
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
-    let mut roots = rustls::RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(ca.pem().as_bytes()).unwrap())
-        .unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), inside.as_bytes().to_vec()];
+    tls_offering(ca, stream, name, &["h2", inside]).await
+}
+
+/// Shakes hands as a client that offers these protocols.
+async fn tls_offering<S>(
+    ca: &LocalCa,
+    stream: S,
+    name: &'static str,
+    offered: &[&str],
+) -> io::Result<TlsStream<S>>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let config = ca.client(offered).unwrap();
     let name = ServerName::try_from(name).unwrap();
     TlsConnector::from(Arc::new(config))
         .connect(name, stream)
@@ -249,6 +256,95 @@ async fn echo() -> SocketAddr {
         }
     });
     address
+}
+
+/// Returns the answer of [`http_echo`] to a request.
+fn echoed(request: &str) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{request}",
+        request.len()
+    )
+}
+
+/// A backend of HTTP/1.1 that answers each request with its own bytes, those of its body included.
+async fn http_echo() -> SocketAddr {
+    let (listener, address) = backend().await;
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(echo_requests(stream));
+        }
+    });
+    address
+}
+
+/// Answers requests that come over a stream, as [`http_echo`] does.
+async fn echo_requests<S>(mut stream: S)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let mut bytes = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let head = text.find("\r\n\r\n").map(|end| end + 4);
+        let whole = head.and_then(|head| {
+            let fields = text[..head].to_ascii_lowercase();
+            let length = fields.split("content-length: ").nth(1);
+            let length = length.map_or(0, |length| {
+                length.lines().next().unwrap().parse::<usize>().unwrap()
+            });
+            let chunked = fields.contains("transfer-encoding: chunked");
+            let end = if chunked {
+                head + text[head..].find("0\r\n\r\n")? + 5
+            } else {
+                head + length
+            };
+            (bytes.len() >= end).then_some(end)
+        });
+        let Some(end) = whole else {
+            if stream
+                .read_buf(&mut bytes)
+                .await
+                .is_ok_and(|count| count > 0)
+            {
+                continue;
+            }
+            return;
+        };
+        let request: Vec<u8> = bytes.drain(..end).collect();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+            request.len()
+        );
+        let mut answer = head.into_bytes();
+        if !request.starts_with(b"HEAD ") {
+            answer.extend(request);
+        }
+        if stream.write_all(&answer).await.is_err() {
+            return;
+        }
+        let _ = stream.flush().await;
+    }
+}
+
+/// Reads exactly so much as is expected, and checks that it is that.
+#[track_caller]
+fn hears<'s, S>(stream: &'s mut S, expected: &str) -> impl Future<Output = ()> + use<'s, S>
+where
+    S: tokio::io::AsyncRead + Unpin,
+{
+    let expected = expected.to_owned();
+    let place = std::panic::Location::caller();
+    async move {
+        let mut heard = vec![0; expected.len()];
+        let read = tokio::time::timeout(PATIENCE, stream.read_exact(&mut heard)).await;
+        let heard = String::from_utf8_lossy(&heard);
+        assert!(
+            matches!(read, Ok(Ok(_))),
+            "{place}: {read:?} after {heard:?}"
+        );
+        assert_eq!(heard, expected, "{place}");
+    }
 }
 
 /// A place where nobody listens.
