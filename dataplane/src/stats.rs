@@ -57,15 +57,21 @@ drop_reasons! {
     Encapsulated => "encapsulated",
     /// UDP port 65330 of a NIC, which belongs to the platform's host.
     ReservedPort => "reserved_port",
-    /// Multicast or broadcast.
+    /// To multicast, broadcast, loopback or "this network".
     Multicast => "multicast",
     /// An ICMP type that is neither echo nor a translatable error.
     IcmpUnsupported => "icmp_unsupported",
     /// The port is not part of the policy.
     NoPort => "no_port",
     /// The source is not the NIC's own and IP forwarding is off, or where it goes takes no source
-    /// but a NIC's own; or it is a NIC's or the platform's and comes from outside.
+    /// but a NIC's own; or it is a service's, the platform's or no host's, and comes from somebody
+    /// else.
     SourceNotOwned => "source_not_owned",
+    /// From the public side or a gateway, with a source that is ours, that is not behind that gateway,
+    /// or that no host can have.
+    SourceNotOutside => "source_not_outside",
+    /// From an address to the same one, or from a NIC to its own public address ("LAND").
+    Land => "land",
     /// Denied by an NSG on the way out of the sender.
     NsgDeniedOut => "nsg_denied_out",
     /// Denied by an NSG on the way in to the receiver.

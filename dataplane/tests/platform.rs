@@ -40,6 +40,7 @@ fn forced(epoch: u32) -> Snapshot {
                 Route::new(net("10.0.0.0/16"), NextHop::VnetLocal),
                 Route::new(net("168.63.129.16/32"), NextHop::VnetLocal),
             ])),
+            behind: Arc::new(AddrSet::from_prefixes([net("192.168.7.0/24")])),
         }),
     }));
     snapshot.platform = [(ip(DNS), PLATFORM), (ip(IMDS), PLATFORM)]
@@ -174,8 +175,8 @@ fn nobody_but_the_platform_bears_its_addresses() {
     let to_neighbour = tcp("168.63.129.16:5000", "10.0.1.4:22", SYN, 1, 0, &[]);
     rig.drop(VM2, &to_neighbour, DropReason::SourceNotOwned);
     let to_public = tcp("168.63.129.16:5000", "20.0.0.9:22", SYN, 1, 0, &[]);
-    rig.drop(INET, &to_public, DropReason::SourceNotOwned);
-    rig.drop(GATE, &to_neighbour, DropReason::SourceNotOwned);
+    rig.drop(INET, &to_public, DropReason::SourceNotOutside);
+    rig.drop(GATE, &to_neighbour, DropReason::SourceNotOutside);
     // And a NIC that forwards reaches the platform for itself alone.
     let forwarded = tcp("10.0.1.4:5000", "168.63.129.16:80", SYN, 1, 0, &[]);
     rig.drop_at(

@@ -13,7 +13,7 @@ use common::packets::{ACK, SYN, ends, ip, source, tcp, udp};
 use common::world::{FAR, INET, STORAGE, SVC, VM0, VM1, VM2, net, nic_mut, nsg, world};
 use postern_dataplane::engine::RouteKind;
 use postern_dataplane::policy::{
-    Access, Appliance, Direction, Gateway, NextHop, Peer, Port, PortId, PortKind, Route,
+    Access, AddrSet, Appliance, Direction, Gateway, NextHop, Peer, Port, PortId, PortKind, Route,
     RouteTable, Snapshot, Standing, VnetIndex,
 };
 use postern_dataplane::stats::DropReason;
@@ -87,6 +87,7 @@ fn with_gateway() -> Snapshot {
                 Route::new(net("10.0.0.0/16"), NextHop::VnetLocal),
                 Route::new(net("0.0.0.0/0"), NextHop::Internet),
             ])),
+            behind: Arc::new(AddrSet::from_prefixes([net("192.168.7.0/24")])),
         }),
     }));
     let next_hop = NextHop::VirtualNetworkGateway(Some(GATE));
@@ -284,5 +285,5 @@ fn a_gateway_gives_the_other_side_no_more_than_the_network() {
         rig.drop(GATE, &syn("192.168.7.9:5000", to), reason);
     }
     let spoofed = syn("10.0.1.4:5000", "10.0.2.4:22");
-    rig.drop(GATE, &spoofed, DropReason::SourceNotOwned);
+    rig.drop(GATE, &spoofed, DropReason::SourceNotOutside);
 }

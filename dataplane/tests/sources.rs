@@ -259,7 +259,7 @@ fn who_may_send_what() {
     );
     rig.drop(VM0, &udp_to("10.5.0.1:53"), DropReason::RouteNone);
     rig.drop(VM0, &udp_to("10.0.1.200:53"), DropReason::NoSuchNic);
-    rig.drop(VM0, &udp_to("10.0.1.4:53"), DropReason::NoSuchNic);
+    rig.drop(VM0, &udp_to("10.0.1.4:53"), DropReason::Land);
     rig.drop(VM0, &udp_to("224.0.0.251:53"), DropReason::Multicast);
     rig.drop(VM0, &udp_to("255.255.255.255:67"), DropReason::Multicast);
     let mut v6 = vec![0x60; 48];

@@ -5,6 +5,7 @@
 
 mod access;
 mod entries;
+mod inside;
 mod nsg;
 mod numbers;
 mod outbound;
@@ -24,8 +25,8 @@ use crate::catalog::Catalog;
 use crate::keys::KeyError;
 use crate::keys::grants::GrantErrors;
 use crate::model::{
-    GATEWAY_SUBNET, Learned, Model, NatGateway, NetworkInterface, PLATFORM_HOSTS, ServiceDelivery,
-    ServiceInstance, Subnet as ModelSubnet, VirtualNetwork,
+    GATEWAY_SUBNET, Gateway as ModelGateway, Learned, Model, NatGateway, NetworkInterface,
+    PLATFORM_HOSTS, ServiceDelivery, ServiceInstance, Subnet as ModelSubnet, VirtualNetwork,
 };
 use nsg::Groups;
 use postern_dataplane::identity::{Identity, ServicePrefix};
@@ -149,6 +150,7 @@ pub fn compile_learned(
     let kinds = compiler.kinds()?;
     let mut snapshot = compiler.snapshot;
     snapshot.access = Arc::new(access);
+    snapshot.inside = inside::ranges(model, learned);
     snapshot.ports = table(&ports, kinds);
     let (ports, unattached) = ports
         .into_iter()
@@ -290,7 +292,7 @@ impl<'m> Compiler<'m, '_> {
         }
         for gateway in &self.model.gateways {
             let port = self.port(&ports::gateway_name(&gateway.name))?;
-            kinds.insert(port, PortKind::Gateway(self.gateway(&gateway.vnet)?));
+            kinds.insert(port, PortKind::Gateway(self.gateway(gateway)?));
         }
         for service in &self.model.services {
             let port = self.port(&ports::service_name(service))?;
@@ -350,7 +352,8 @@ impl<'m> Compiler<'m, '_> {
             .ok_or_else(|| missing("port", name))
     }
 
-    fn gateway(&self, vnet: &str) -> Result<Gateway, CompileError> {
+    fn gateway(&self, gateway: &ModelGateway) -> Result<Gateway, CompileError> {
+        let vnet = gateway.vnet.as_str();
         let is_own = |other: &crate::model::VirtualNetwork| other.name.eq_ignore_ascii_case(vnet);
         let at = self.model.vnets.iter().position(is_own);
         let at = at.ok_or_else(|| missing("virtualNetwork", vnet))?;
@@ -362,6 +365,7 @@ impl<'m> Compiler<'m, '_> {
         Ok(Gateway {
             vnet: VnetIndex(index("virtual networks", at)?),
             routes,
+            behind: inside::behind(self.model, self.routes.learned(), gateway, network),
         })
     }
 

@@ -78,6 +78,11 @@ impl<'m> Routes<'m> {
         }
     }
 
+    /// Returns what gateways have learned.
+    pub(super) fn learned(&self) -> &'m Learned {
+        self.learned
+    }
+
     /// Returns the tables of a subnet of the network at position `at`.
     pub(super) fn get(
         &mut self,

@@ -72,7 +72,15 @@ impl Aims {
             Port::Internet => self.of_internet(random),
             Port::Gateway(gateway) => self.of_gateway(random, topology, gateway),
             Port::Services(_) | Port::Platform => {
-                (self.edge(random), nic_in(random, topology, None))
+                let own: Vec<u32> = match ingress {
+                    Port::Platform => PLATFORM.to_vec(),
+                    _ => topology.services.iter().map(|at| at.address).collect(),
+                };
+                let source = match random.percent(75) {
+                    true => random.pick(&own),
+                    false => self.edge(random),
+                };
+                (source, nic_in(random, topology, None))
             }
         };
         let protocol = random.pick(&[6, 6, 6, 6, 17, 17, 1]);

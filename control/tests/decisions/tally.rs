@@ -113,6 +113,8 @@ impl Tally {
         wanted.extend(routes.map(|(from, route)| format!("pass from {from} by {route:?}")));
         let reasons = [
             DropReason::SourceNotOwned,
+            DropReason::SourceNotOutside,
+            DropReason::Land,
             DropReason::ReservedPort,
             DropReason::NsgDeniedOut,
             DropReason::NsgDeniedIn,

@@ -4,6 +4,7 @@
 //! before any route is asked. The result is complete: given a public port where the source asks for
 //! one, it is all that is needed to open the flow.
 
+use super::ownership;
 use crate::flow::{RouteKind, SourceKind, Tunnel};
 use crate::policy::{
     Access, Delivery, Direction, Gateway, NextHop, Nic, Nsg, PortId, PortKind, PublicAddress,
@@ -123,18 +124,21 @@ impl Request<'_> {
         let Some(port) = self.snapshot.port(self.ingress) else {
             return Err(self.denied(Direction::Inbound, DropReason::NoPort));
         };
-        // Groups trust the platform's addresses: nobody else may bear them.
-        let is_of_platform = self.snapshot.platform.contains_key(&self.tuple.source);
-        match &port.kind {
-            PortKind::Platform => {
-                Err(self.denied(Direction::Inbound, DropReason::PlatformInitiated))
-            }
-            PortKind::Nic(_) if is_of_platform => Err(self.out(DropReason::SourceNotOwned)),
-            _ if is_of_platform => Err(self.denied(Direction::Inbound, DropReason::SourceNotOwned)),
-            PortKind::Nic(nic) => self.leaving_nic(nic, path),
-            PortKind::Internet => self.entering_from_internet(path),
-            PortKind::Gateway(gateway) => self.entering_from_gateway(gateway, path),
-            PortKind::Service => Err(self.denied(Direction::Inbound, DropReason::ServiceInitiated)),
+        let inbound = |reason| Err(self.denied(Direction::Inbound, reason));
+        let (source, destination) = (self.tuple.source, self.tuple.destination);
+        let owned = ownership::check(self.snapshot, self.ingress, &port.kind, source);
+        let sound = match owned {
+            Ok(()) if source == destination => Err(DropReason::Land),
+            other => other,
+        };
+        match (&port.kind, sound) {
+            (PortKind::Nic(_), Err(reason)) => Err(self.out(reason)),
+            (_, Err(reason)) => inbound(reason),
+            (PortKind::Nic(nic), _) => self.leaving_nic(nic, path),
+            (PortKind::Internet, _) => self.entering_from_internet(path),
+            (PortKind::Gateway(gateway), _) => self.entering_from_gateway(gateway, path),
+            (PortKind::Service, _) => inbound(DropReason::ServiceInitiated),
+            (PortKind::Platform, _) => inbound(DropReason::PlatformInitiated),
         }
     }
 
@@ -153,9 +157,6 @@ impl Request<'_> {
 
     fn leaving_nic(&self, nic: &Nic, path: &mut Path) -> Result<(), Denied> {
         let is_own = nic.addresses.contains(&self.tuple.source);
-        if !is_own && !nic.ip_forwarding {
-            return Err(self.out(DropReason::SourceNotOwned));
-        }
         if self.tuple.protocol == UDP && self.tuple.source_port == HOST_PORT {
             return Err(self.out(DropReason::ReservedPort));
         }
@@ -177,10 +178,6 @@ impl Request<'_> {
 
     fn entering_from_gateway(&self, gateway: &Gateway, path: &mut Path) -> Result<(), Denied> {
         let destination = self.tuple.destination;
-        let is_theirs = |vnet: &crate::policy::Vnet| vnet.nics.contains_key(&self.tuple.source);
-        if self.snapshot.vnet(gateway.vnet).is_some_and(is_theirs) {
-            return Err(self.denied(Direction::Inbound, DropReason::SourceNotOwned));
-        }
         let route = gateway.routes.lookup(destination);
         let route = route.filter(|_| !self.snapshot.platform.contains_key(&destination));
         let followed = match route.map(|route| route.next_hop) {
@@ -396,7 +393,7 @@ impl Request<'_> {
         let nic = self.snapshot.nic(port).ok_or_else(no_such_nic)?;
         let &private = nic.addresses.first().ok_or_else(no_such_nic)?;
         if port == self.ingress {
-            return Err(no_such_nic());
+            return Err(self.out(DropReason::Land));
         }
         if self.tuple.protocol == AH {
             return Err(lost(DropReason::NotTranslatable)());

@@ -1,8 +1,8 @@
 //! ICMP errors: translated outside and inside, through the flow that they quote (RFC 5508).
 
-use super::{Context, Dropped, Engine, Unsent};
+use super::{Context, Dropped, Engine, Unsent, ownership};
 use crate::flow::{FlowKey, Life, Pair, Side, Transposition};
-use crate::policy::PortId;
+use crate::policy::{PortId, PortKind};
 use crate::stats::DropReason;
 use crate::wire::checksum::{Delta, Sum};
 use crate::wire::{Fragment, Headers, VnetHdr, icmp, ipv4, put_u16};
@@ -73,15 +73,15 @@ impl Engine {
         if source == delivered_to {
             return Ok(known);
         }
-        match self.snapshot.nic(context.ingress) {
-            // The public side has routers of its own.
-            None => Ok(source),
-            Some(nic) if nic.ip_forwarding || nic.addresses.contains(&source) => {
-                // A private address must not appear where the flow shows a public one.
-                Ok(if known == delivered_to { source } else { known })
-            }
-            Some(_) => Err(context.dropped(DropReason::SourceNotOwned)),
-        }
+        let ingress = context.ingress;
+        let Some(port) = self.snapshot.port(ingress) else {
+            return Err(context.dropped(DropReason::NoPort));
+        };
+        ownership::check_router(&self.snapshot, ingress, &port.kind, source)
+            .map_err(|reason| context.dropped(reason))?;
+        // A private address must not appear where the flow shows a public one.
+        let is_hidden = matches!(port.kind, PortKind::Nic(_)) && known != delivered_to;
+        Ok(if is_hidden { known } else { source })
     }
 }
 

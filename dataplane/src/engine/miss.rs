@@ -2,6 +2,7 @@
 
 use super::bind::Binding;
 use super::evaluate::{NsgMode, Path, Request, Source};
+use super::ownership::is_host;
 use super::{Context, Dropped, Engine, Network, Unsent, make};
 use crate::flow::{
     Ended, FlowKey, InsertError, Life, Opener, Opening, PairId, RouteKind, Side, SourceKind,
@@ -11,7 +12,6 @@ use crate::policy::{Direction, PortId, PortKind, PublicAddress, Snapshot, Source
 use crate::stats::DropReason;
 use crate::wire::{Fragment, Transport};
 use core::time::Duration;
-use std::net::Ipv4Addr;
 
 impl Engine {
     /// Opens a flow for a packet that has none. `earlier` is the public port to prefer.
@@ -26,7 +26,7 @@ impl Engine {
             return Err(context.dropped(DropReason::StNoFlow).into());
         }
         let headers = &context.headers;
-        if !is_unicast(headers.destination) || !is_unicast(headers.source) {
+        if !is_host(headers.destination) {
             return Err(context.dropped(DropReason::Multicast).into());
         }
         let snapshot = self.snapshot.clone();
@@ -301,10 +301,4 @@ pub(super) fn tuple_of(key: FlowKey) -> Tuple {
         destination: key.destination(),
         destination_port: if has_ports { key.destination_port() } else { 0 },
     }
-}
-
-/// Returns whether an address can be one host's: not multicast, broadcast or "this network"
-/// (RFC 1122 section 3.2.1.3).
-fn is_unicast(address: Ipv4Addr) -> bool {
-    address.octets()[0] < 224 && address.octets()[0] != 0
 }

@@ -17,6 +17,7 @@ mod frame;
 mod icmp_error;
 mod make;
 mod miss;
+mod ownership;
 pub mod reconcile;
 mod share;
 mod sweep;

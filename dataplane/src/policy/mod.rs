@@ -110,6 +110,9 @@ pub struct Snapshot {
     /// Every address of the platform's own and the port behind which it lives. No table routes
     /// them, and nobody else may send from them.
     pub platform: AddressMap<PortId>,
+    /// What is ours beside those: the ranges of virtual networks, and what is behind gateways. Nobody
+    /// on the public side has such an address.
+    pub inside: Arc<AddrSet>,
 }
 
 impl Snapshot {

@@ -1,6 +1,6 @@
 //! Ports: attachments, and what the policy knows of each.
 
-use super::{Nsg, RouteTable, ServiceId, SubnetIndex, VnetIndex};
+use super::{AddrSet, Nsg, RouteTable, ServiceId, SubnetIndex, VnetIndex};
 use crate::identity::ServicePrefix;
 use core::time::Duration;
 use std::net::Ipv4Addr;
@@ -44,6 +44,9 @@ pub struct Gateway {
     /// Routes of what comes in from the on-premises side: the network's ranges and the routes that
     /// users gave the gateway's subnet.
     pub routes: Arc<RouteTable>,
+    /// What is behind it, without what its network and the peers of that have: sources that its
+    /// packets may bear.
+    pub behind: Arc<AddrSet>,
 }
 
 /// A workload's NIC.

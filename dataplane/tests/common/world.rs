@@ -186,6 +186,7 @@ pub fn world(epoch: u32, services: &[ServiceId]) -> Snapshot {
         .into_iter()
         .collect(),
         platform: Default::default(),
+        inside: Arc::new(AddrSet::from_prefixes([net("10.0.0.0/16")])),
     }
 }
 

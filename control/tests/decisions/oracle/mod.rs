@@ -4,6 +4,7 @@
 
 mod groups;
 mod routes;
+mod sources;
 
 use super::prefix::Prefix;
 use super::topology::{Flow, PLATFORM, Port, Topology};
@@ -147,22 +148,20 @@ impl<'t> Oracle<'t> {
 
     /// Returns what becomes of a flow.
     pub fn judge(&self, flow: &Flow) -> Answer {
-        // Section 2.4: nobody but the platform bears its addresses, and it only answers.
-        if flow.ingress == Port::Platform {
-            return Err(drop(flow, true, DropReason::PlatformInitiated));
+        let is_inbound = !matches!(flow.ingress, Port::Nic(_));
+        if let Some(reason) = self.forged(flow) {
+            return Err(drop(flow, is_inbound, reason));
         }
-        if PLATFORM.contains(&flow.source) {
-            let is_inbound = !matches!(flow.ingress, Port::Nic(_));
-            return Err(drop(flow, is_inbound, DropReason::SourceNotOwned));
+        if flow.source == flow.destination {
+            return Err(drop(flow, is_inbound, DropReason::Land));
         }
         match flow.ingress {
             Port::Nic(nic) => self.nic_sends(flow, nic),
             Port::Internet => self.internet_sends(flow),
             Port::Gateway(gateway) => self.premises_send(flow, gateway),
-            // Section 0: services never open connections.
-            Port::Services(_) | Port::Platform => {
-                Err(drop(flow, true, DropReason::ServiceInitiated))
-            }
+            // Section 0: services never open connections, nor does the platform (2.4).
+            Port::Services(_) => Err(drop(flow, true, DropReason::ServiceInitiated)),
+            Port::Platform => Err(drop(flow, true, DropReason::PlatformInitiated)),
         }
     }
 
@@ -171,9 +170,6 @@ impl<'t> Oracle<'t> {
         let nic = &self.topology.nics[at];
         let out = |reason| Err(drop(flow, false, reason));
         let is_own = flow.source == nic.address;
-        if !is_own && !nic.forwards {
-            return out(DropReason::SourceNotOwned);
-        }
         // Section 3.5: the port is the host's.
         if (flow.protocol, flow.source_port) == (17, 65_330) {
             return out(DropReason::ReservedPort);
@@ -394,7 +390,7 @@ impl<'t> Oracle<'t> {
     fn to_instance(&self, flow: &Flow, pass: Pass, at: usize, seen: u32) -> Answer {
         let nic = &self.topology.nics[at];
         if flow.ingress == Port::Nic(at) {
-            return Err(drop(flow, true, DropReason::NoSuchNic));
+            return Err(drop(flow, false, DropReason::Land));
         }
         let back = Flow {
             destination: seen,
@@ -424,9 +420,6 @@ impl<'t> Oracle<'t> {
     /// lead. It is no way to peers, endpoints or the Internet (section 10).
     fn premises_send(&self, flow: &Flow, at: usize) -> Answer {
         let vnet = self.topology.gateways[at].vnet;
-        if self.topology.nic_at(vnet, flow.source).is_some() {
-            return Err(drop(flow, true, DropReason::SourceNotOwned));
-        }
         let pass = Pass {
             route: RouteKind::VnetLocal,
             service: None,
