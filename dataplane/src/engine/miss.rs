@@ -246,7 +246,8 @@ impl Engine {
     }
 
     /// Replaces a pair that is over by a new flow of the same tuple, with the same public port if
-    /// the policy still gives that address.
+    /// the policy still gives that address. Only its initiator does so: its responder would take
+    /// the tuple, and the public port, from it.
     pub(super) fn reopen(
         &mut self,
         context: &mut Context<'_, '_>,
@@ -257,11 +258,12 @@ impl Engine {
         if let Network::V6(_) = context.network {
             return Err(context.dropped(DropReason::StNoFlow).into());
         }
+        if side == Side::Responder {
+            return Err(context.dropped(DropReason::FlowClosed).into());
+        }
         let mut earlier = None;
         if let Some(ended) = self.flows.remove(id) {
-            if side == Side::Initiator {
-                earlier = ended.lease.as_ref().map(Binding::of);
-            }
+            earlier = ended.lease.as_ref().map(Binding::of);
             if ended.life == Life::Live {
                 self.counters.flows_ended += 1;
             }

@@ -38,6 +38,7 @@ use crate::stats::{Counters, DropReason};
 use crate::time::Now;
 use crate::wire::{Fragment, Headers, Transport, WireError};
 use admission::AccessLog;
+use cut::Size;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::collections::VecDeque;
@@ -329,8 +330,13 @@ impl Engine {
             if segment.flags.opens() && tcp.may_reopen() {
                 return self.reopen(context, key, id, side);
             }
+            if context.headers.fragment == Fragment::First {
+                tcp.cut(side);
+            }
             let before = tcp.state();
-            tcp.observe(side, segment);
+            if !tcp.observe(side, segment) {
+                return self.pass_unbelieved(context, (id, side), (egress, size));
+            }
             if tcp.state() != before {
                 let timers = &self.snapshot.settings.timers;
                 if let Some(patience) = self.flows.patience(id, timers) {
@@ -344,6 +350,22 @@ impl Engine {
             self.flows.answered(id);
         }
         self.pass(context, id, side);
+        self.send(context, egress, size)
+    }
+
+    /// Lets a TCP segment pass that anybody could have sent: the flow lives no longer by it.
+    #[cold]
+    fn pass_unbelieved(
+        &mut self,
+        context: &mut Context<'_, '_>,
+        (id, side): (PairId, Side),
+        (egress, size): (PortId, Size),
+    ) -> Result<PortId, Unsent> {
+        let seen = self.flows.get(id).map(|pair| pair.seen);
+        self.pass(context, id, side);
+        if let (Some(pair), Some(seen)) = (self.flows.get_mut(id), seen) {
+            pair.seen = seen;
+        }
         self.send(context, egress, size)
     }
 
@@ -414,8 +436,8 @@ impl Engine {
         }
     }
 
-    /// Handles a packet of a flow that is not live: what opens a flow opens it anew, what is late
-    /// is refused.
+    /// Handles a packet of a flow that is not live: the initiator opens it anew, what is late is
+    /// refused.
     fn refuse(
         &mut self,
         context: &mut Context<'_, '_>,

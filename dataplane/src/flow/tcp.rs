@@ -1,20 +1,32 @@
 //! TCP as a middlebox sees it: when a connection is open, when it is over.
 //!
 //! ```text
-//!            SYN              SYN|ACK, SYN             ACK
-//!  (miss) ---------> SynSent ------------> SynReceived -----> Established
-//!                                                                 | FIN
+//!            SYN            SYN|ACK                     ACK
+//!  (miss) --------> SynSent -------------> SynReceived -----> Established
+//!                                                                 | a FIN acknowledged
 //!                       FIN of both acknowledged                  v
 //!            Closed <------------------------------------------ Closing
 //!
-//!  any --- RST that its receiver would accept ---> Reset
+//!  any but Closed --- RST that its receiver takes ---> Reset
 //!  Reset --- the RST's receiver goes on sending ---> Closing or Established
 //! ```
 //!
-//! `Closed` is the TIME-WAIT of both ends (RFC 9293 section 3.6): late segments still pass, and the
-//! translated tuple rests. A reset counts only if its receiver would take it (RFC 9293 section
-//! 3.10.7, RFC 5961 section 3); and even then the pair is not dropped at once but kept for a while,
-//! because the endpoint may have seen it otherwise (RFC 7857 section 2.2).
+//! A segment is *believed* if its sender knows the connection: it lies in the window that the other
+//! side offers and acknowledges what that side sent (RFC 9293 section 3.10.7.4, RFC 5961 section 5).
+//! One that is not believed changes nothing here. It passes all the same: what is seen from the middle
+//! may lag behind what the ends know, the ends judge by the same rules, and their challenge (an
+//! acknowledgement, and the reset that follows it if there is no connection) has to come through.
+//!
+//! - RST counts if its number is exactly the next one (RFC 5961 section 3). In the window, but not
+//!   exact, it is for its receiver to challenge; what the challenge brings counts. Even then the pair is
+//!   not dropped at once but kept for a while, because the end may have seen it otherwise (RFC 7857
+//!   section 2.2).
+//! - SYN on a live connection changes nothing (RFC 5961 section 4): the reset that answers the challenge
+//!   ends it, and the next SYN of the initiator opens it anew. The responder opens nothing.
+//! - FIN counts when the other side has acknowledged it.
+//!
+//! `Closed` is the TIME-WAIT of both ends (RFC 9293 section 3.6): late segments still pass, the
+//! translated tuple rests, and no reset cuts that short (RFC 1337).
 
 use super::Side;
 use crate::wire::tcp::{Flags, Segment};
@@ -24,71 +36,98 @@ use crate::wire::tcp::{Flags, Segment};
 pub enum TcpState {
     /// The first SYN went out.
     SynSent,
-    /// The responder answered with SYN.
+    /// One side has acknowledged the other's SYN.
     SynReceived,
     /// The handshake is done.
     Established,
-    /// One side, or both, sent FIN.
+    /// The FIN of one side is acknowledged.
     Closing,
     /// Both FINs are acknowledged.
     Closed,
-    /// An acceptable RST passed.
+    /// A RST passed that its receiver takes.
     Reset,
 }
 
 /// What one side has sent. Sixteen bytes, because every flow has room for two of them.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Half {
-    /// The sequence number after the last byte sent.
+    /// The sequence number after the last one sent: behind its FIN, if it sent that.
     next: u32,
     /// The last acknowledgement sent: what the side expects next.
     expects: u32,
-    /// Where its FIN ends.
-    fin_end: u32,
-    /// The window that it offers, as it was sent.
+    /// The end of the window that it offers, the furthest ever. Before it has acknowledged anything:
+    /// its initial sequence number.
+    edge: u32,
+    /// The largest window that it offered, as it was sent.
     window: u16,
-    /// The shift that it announced, at most 14, and times 16 the one that its window was sent with.
-    scales: u8,
+    /// The shift that it announced, at most 14.
+    scale: u8,
     /// What happened: of [`SENT`] and the like.
     marks: u8,
 }
 
-/// It sent something.
+/// It sent something that is believed.
 const SENT: u8 = 1;
 /// It acknowledged something.
 const ACKED: u8 = 2;
-/// It sent FIN.
+/// It sent FIN, which ends at `next`.
 const FIN: u8 = 4;
 /// Its FIN is acknowledged.
 const FIN_ACKED: u8 = 8;
+/// It sent a segment in fragments: the numbers of all but the first of them were not seen.
+const CUT: u8 = 16;
+/// Its SYN announced a shift.
+const SCALES: u8 = 32;
+/// Not the responder's half yet: the initiator's second attempt, with another number than the first.
+const RETRY: u8 = 64;
+
+/// How far numbers can lie behind, at least, in segments that came out of order.
+const SPAN: u32 = 0xffff;
 
 impl Half {
+    /// Returns the half of who sent this SYN.
+    fn of_syn(syn: &Segment, marks: u8) -> Self {
+        Self {
+            next: end_of(syn),
+            expects: 0,
+            edge: syn.seq,
+            window: syn.window,
+            scale: syn.window_scale.unwrap_or(0),
+            marks: marks
+                | if syn.window_scale.is_some() {
+                    SCALES
+                } else {
+                    0
+                },
+        }
+    }
+
     #[inline]
     fn has(&self, mark: u8) -> bool {
         self.marks & mark != 0
     }
 
-    /// Returns the window that it offers, in bytes.
-    fn window(&self) -> u32 {
-        u32::from(self.window) << (self.scales >> 4)
+    /// Returns whether `ack` acknowledges this side's SYN, while nothing else is.
+    fn is_syn_acked_by(&self, ack: u32) -> bool {
+        is_after(ack, self.edge) && !is_after(ack, self.next)
     }
 
+    /// Notes an acknowledgement that is believed, with a window of so many bytes.
     #[inline]
-    fn announce(&mut self, scale: u8) {
-        self.scales = self.scales & 0xf0 | scale & 0x0f;
-    }
-
-    /// Notes the window of a segment that is scaled, or of one that is not.
-    #[inline]
-    fn offer(&mut self, window: u16, is_scaled: bool) {
-        let scale = self.scales & 0x0f;
-        self.window = window;
-        self.scales = scale | if is_scaled { scale << 4 } else { 0 };
+    fn acknowledge(&mut self, ack: u32, window: u32) {
+        if is_after(ack, self.expects) {
+            self.expects = ack;
+        }
+        let edge = ack.wrapping_add(window);
+        if is_after(edge, self.edge) {
+            self.edge = edge;
+        }
+        self.marks |= ACKED;
     }
 }
 
 /// The state of one connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpTrack {
     state: TcpState,
     halves: [Half; 2],
@@ -100,13 +139,11 @@ impl TcpTrack {
     /// Returns the state after the first SYN.
     #[must_use]
     pub fn open(syn: &Segment) -> Self {
-        let mut track = Self {
+        Self {
             state: TcpState::SynSent,
-            halves: [Half::default(); 2],
+            halves: [Half::of_syn(syn, SENT), Half::default()],
             resetter: Side::Initiator,
-        };
-        track.note(Side::Initiator, syn);
-        track
+        }
     }
 
     /// Returns where the connection stands.
@@ -116,7 +153,7 @@ impl TcpTrack {
         self.state
     }
 
-    /// Returns whether a SYN from `side` begins a new connection on the same tuple: the old one is
+    /// Returns whether a SYN of the initiator begins a new connection on the same tuple: the old one is
     /// over (RFC 9293 section 3.6.1, RFC 6191).
     #[must_use]
     #[inline]
@@ -124,105 +161,252 @@ impl TcpTrack {
         matches!(self.state, TcpState::Closed | TcpState::Reset)
     }
 
-    /// Takes a segment of `side` into account.
+    /// Notes that a segment of `side` comes in fragments, of which only the first one is seen.
+    #[cold]
+    pub fn cut(&mut self, side: Side) {
+        self.sides_mut(side).0.marks |= CUT;
+    }
+
+    /// Takes a segment of `side` into account, and returns whether it shows that the connection is
+    /// alive. A connection that is established lives by whatever comes, so that one which is lost
+    /// track of is not cut short.
     #[inline]
-    pub fn observe(&mut self, side: Side, segment: &Segment) {
-        if segment.flags.has(Flags::RST) {
-            if self.is_acceptable_reset(side, segment) {
+    pub fn observe(&mut self, side: Side, segment: &Segment) -> bool {
+        let kind = segment.flags.0 & (Flags::SYN.0 | Flags::RST.0 | Flags::ACK.0);
+        if kind != Flags::ACK.0 || self.state == TcpState::SynSent {
+            return self.observe_control(side, segment) || self.state == TcpState::Established;
+        }
+        if !self.is_believed(side, segment) {
+            return self.observe_strange(side, segment);
+        }
+        self.note(side, segment);
+        let [initiator, responder] = &self.halves;
+        let quiet = (initiator.marks | responder.marks) & (FIN | FIN_ACKED) == 0;
+        if !quiet || self.state != TcpState::Established {
+            self.state = self.next_state(side);
+        }
+        true
+    }
+
+    /// Takes a segment into account that is a SYN or a RST or acknowledges nothing, or that comes before
+    /// the responder answered.
+    #[cold]
+    fn observe_control(&mut self, side: Side, segment: &Segment) -> bool {
+        let flags = segment.flags;
+        if flags.has(Flags::RST) {
+            let is_taken = self.is_reset(side, segment);
+            if is_taken {
                 self.state = TcpState::Reset;
                 self.resetter = side;
             }
-            return;
+            return is_taken;
         }
-        if segment.flags.opens() && self.state == TcpState::SynSent && side == Side::Initiator {
-            // The same SYN again, or a new attempt that gave up the first.
-            *self = Self::open(segment);
-            return;
+        let acks = flags.has(Flags::ACK);
+        if !flags.has(Flags::SYN) || flags.has(Flags::FIN) {
+            return false;
         }
-        self.note(side, segment);
-        self.state = self.next_state(side, segment);
+        match (self.state, side) {
+            (TcpState::SynSent, Side::Initiator) if acks => self.meet(segment),
+            (TcpState::SynSent, Side::Initiator) => self.retry(segment),
+            (TcpState::SynReceived, Side::Initiator) if acks => self.meet_late(segment),
+            (TcpState::SynSent | TcpState::SynReceived, Side::Responder) if acks => {
+                self.answer(segment)
+            }
+            _ => false,
+        }
     }
 
-    fn next_state(&self, side: Side, segment: &Segment) -> TcpState {
-        let [initiator, responder] = &self.halves;
-        match self.state {
-            TcpState::SynSent if side == Side::Responder && segment.flags.has(Flags::SYN) => {
-                TcpState::SynReceived
+    /// The initiator sends its SYN again, or tries anew with another number. Which of both it means
+    /// the responder's answer will tell.
+    fn retry(&mut self, syn: &Segment) -> bool {
+        let [first, other] = &mut self.halves;
+        let is_same = syn.seq == first.edge;
+        if !is_same {
+            *other = Half::of_syn(syn, RETRY);
+        }
+        is_same
+    }
+
+    /// The initiator acknowledges a SYN of the responder with its own: both open at once (RFC 9293
+    /// section 3.5). The responder's SYN alone could be anybody's.
+    fn meet(&mut self, answer: &Segment) -> bool {
+        let [initiator, responder] = &mut self.halves;
+        if answer.seq != initiator.edge {
+            return false;
+        }
+        *responder = Half {
+            next: answer.ack,
+            expects: initiator.next,
+            edge: initiator.next.wrapping_add(SPAN),
+            marks: SENT,
+            ..Half::default()
+        };
+        initiator.edge = answer.ack;
+        initiator.expects = answer.ack;
+        initiator.acknowledge(answer.ack, u32::from(answer.window));
+        self.state = TcpState::SynReceived;
+        true
+    }
+
+    /// As [`Self::meet`], but the responder's own answer came first.
+    fn meet_late(&mut self, answer: &Segment) -> bool {
+        let [initiator, responder] = &mut self.halves;
+        if end_of(answer) != initiator.next || answer.ack != responder.next {
+            return false;
+        }
+        initiator.acknowledge(answer.ack, u32::from(answer.window));
+        self.state = self.next_state(Side::Initiator);
+        true
+    }
+
+    /// The responder answers with a SYN: to the first attempt, to another one, or with another number
+    /// than before, as one does that remembers no attempts. All have to acknowledge the SYN.
+    fn answer(&mut self, answer: &Segment) -> bool {
+        let [initiator, responder] = &mut self.halves;
+        if self.state == TcpState::SynReceived {
+            let acks = answer.ack == initiator.next;
+            if acks && responder.next == end_of(answer) {
+                responder.scale = answer.window_scale.unwrap_or(0);
+                responder.marks |= answer.window_scale.map_or(0, |_| SCALES);
+                responder.acknowledge(answer.ack, u32::from(answer.window));
+                self.state = self.next_state(Side::Responder);
+                return true;
             }
-            TcpState::SynReceived if side == Side::Initiator && segment.flags.has(Flags::ACK) => {
+            if !acks || initiator.has(ACKED) {
+                return false;
+            }
+        } else if !initiator.is_syn_acked_by(answer.ack) {
+            if !responder.has(RETRY) || !responder.is_syn_acked_by(answer.ack) {
+                return false;
+            }
+            *initiator = *responder;
+            initiator.marks = initiator.marks & !RETRY | SENT;
+        }
+        *responder = Half::of_syn(answer, SENT);
+        responder.expects = answer.ack;
+        responder.edge = answer.ack;
+        responder.acknowledge(answer.ack, u32::from(answer.window));
+        // What it will acknowledge first; its SYN had a window already.
+        initiator.expects = responder.next;
+        initiator.edge = responder.next.wrapping_add(u32::from(initiator.window));
+        self.state = TcpState::SynReceived;
+        true
+    }
+
+    /// Takes a plain segment into account that is not believed. One alone can be right: the initiator
+    /// acknowledges another SYN of the responder than the last one that was seen.
+    #[cold]
+    fn observe_strange(&mut self, side: Side, segment: &Segment) -> bool {
+        let [initiator, responder] = &mut self.halves;
+        let is_first = self.state == TcpState::SynReceived
+            && side == Side::Initiator
+            && !initiator.has(ACKED)
+            && segment.seq == initiator.next;
+        if is_first {
+            responder.next = segment.ack;
+            initiator.expects = segment.ack;
+            initiator.edge = segment.ack;
+            self.note(side, segment);
+            self.state = self.next_state(side);
+        }
+        is_first || self.state == TcpState::Established
+    }
+
+    /// Returns whether the sender of a segment that acknowledges something knows the connection.
+    #[inline]
+    fn is_believed(&self, side: Side, segment: &Segment) -> bool {
+        let (own, peer) = self.sides(side);
+        let ack = segment.ack;
+        // A probe of who keeps a connection alive lies just before what is expected.
+        let is_new = !is_after(peer.expects.wrapping_sub(1), end_of(segment));
+        let is_taken = !is_after(segment.seq, peer.edge);
+        let unseen = u32::from(peer.marks & CUT) << 12;
+        let is_sent = !is_after(ack, peer.next.wrapping_add(unseen));
+        // What overtook it may have acknowledged more, as much as is under way at once.
+        let is_since = |span: u32| !is_after(own.expects.wrapping_sub(span), ack);
+        is_new && is_taken && is_sent && (is_since(SPAN) || is_since(self.span(side)))
+    }
+
+    /// Returns how much of the other side's is under way at once, at most.
+    #[cold]
+    fn span(&self, side: Side) -> u32 {
+        let (own, _) = self.sides(side);
+        u32::from(own.window) << self.shift(side)
+    }
+
+    /// Returns the shift of a side's windows: none unless both sides announced one (RFC 7323 section
+    /// 2.2).
+    #[inline]
+    fn shift(&self, side: Side) -> u8 {
+        let (own, peer) = self.sides(side);
+        if own.marks & peer.marks & SCALES != 0 {
+            own.scale
+        } else {
+            0
+        }
+    }
+
+    /// Records what a believed segment says of `side`, and whether it acknowledges the peer's FIN.
+    #[inline]
+    fn note(&mut self, side: Side, segment: &Segment) {
+        let window = u32::from(segment.window) << self.shift(side);
+        let (own, peer) = self.sides_mut(side);
+        let end = end_of(segment);
+        if segment.flags.has(Flags::FIN) || own.has(FIN) {
+            own.note_end(segment, end);
+        } else if is_after(end, own.next) {
+            own.next = end;
+        }
+        own.window = own.window.max(segment.window);
+        own.acknowledge(segment.ack, window);
+        if peer.has(CUT) && is_after(segment.ack, peer.next) {
+            peer.next = segment.ack;
+        }
+        if peer.has(FIN) && segment.ack == peer.next {
+            peer.marks |= FIN_ACKED;
+        }
+    }
+
+    fn next_state(&self, side: Side) -> TcpState {
+        match self.state {
+            TcpState::SynReceived if self.halves.iter().all(|half| half.has(ACKED)) => {
                 self.open_state()
             }
-            TcpState::Established | TcpState::Closing => {
-                if initiator.has(FIN_ACKED) && responder.has(FIN_ACKED) {
-                    TcpState::Closed
-                } else {
-                    self.open_state()
-                }
-            }
+            TcpState::Established | TcpState::Closing => self.open_state(),
             TcpState::Reset if side != self.resetter => self.open_state(),
             state => state,
         }
     }
 
     fn open_state(&self) -> TcpState {
-        if self.halves.iter().any(|half| half.has(FIN)) {
-            TcpState::Closing
-        } else {
-            TcpState::Established
+        let [initiator, responder] = &self.halves;
+        match (initiator.has(FIN_ACKED), responder.has(FIN_ACKED)) {
+            (true, true) => TcpState::Closed,
+            (false, false) => TcpState::Established,
+            _ => TcpState::Closing,
         }
     }
 
-    /// Records what `segment` says of `side`, and whether it acknowledges the peer's FIN.
-    #[inline]
-    fn note(&mut self, side: Side, segment: &Segment) {
-        let [initiator, responder] = &mut self.halves;
-        let (own, peer) = match side {
-            Side::Initiator => (initiator, responder),
-            Side::Responder => (responder, initiator),
-        };
-        let flags = segment.flags;
-        if flags.has(Flags::SYN) {
-            own.announce(segment.window_scale.unwrap_or(0));
-        }
-        let end = segment
-            .seq
-            .wrapping_add(segment.payload_len)
-            .wrapping_add(u32::from(flags.has(Flags::SYN)))
-            .wrapping_add(u32::from(flags.has(Flags::FIN)));
-        if !own.has(SENT) || is_after(end, own.next) {
-            own.next = end;
-            own.marks |= SENT;
-        }
-        if flags.has(Flags::FIN) {
-            own.marks |= FIN;
-            own.fin_end = end;
-        }
-        // An acknowledgement of what was never sent says nothing (RFC 9293 section 3.10.7.4).
-        if flags.has(Flags::ACK) && peer.has(SENT) && !is_after(segment.ack, peer.next) {
-            if !own.has(ACKED) || is_after(segment.ack, own.expects) {
-                own.expects = segment.ack;
-                own.marks |= ACKED;
-            }
-            // The window of a SYN is never scaled (RFC 7323 section 2.2).
-            own.offer(segment.window, !flags.has(Flags::SYN));
-            if peer.has(FIN) && !is_after(peer.fin_end, segment.ack) {
-                peer.marks |= FIN_ACKED;
-            }
-        }
-    }
-
-    /// Returns whether the receiver of this RST would take it: in SYN-SENT it must acknowledge the
-    /// SYN; later its number must lie in the window (RFC 9293 section 3.10.7).
-    fn is_acceptable_reset(&self, side: Side, segment: &Segment) -> bool {
+    /// Returns whether the receiver of this RST takes it: before there is a connection it has to
+    /// acknowledge the SYN, later its number must be the next one. What that is can be seen from the
+    /// middle in two ways, by what was sent and by what was acknowledged; one end resets by the one,
+    /// the other one answers by the other.
+    fn is_reset(&self, side: Side, segment: &Segment) -> bool {
         let (own, peer) = self.sides(side);
-        if peer.has(ACKED) {
-            let ahead = segment.seq.wrapping_sub(peer.expects);
-            return ahead < peer.window().max(1);
-        }
-        match side {
-            // Nothing but the SYN is on its way: the initiator gives up.
-            Side::Initiator => own.next.wrapping_sub(segment.seq) <= 1,
-            Side::Responder => segment.flags.has(Flags::ACK) && segment.ack == peer.next,
+        let acks = segment.flags.has(Flags::ACK);
+        let is_next = own.has(SENT) && segment.seq == own.next
+            || peer.has(ACKED) && segment.seq == peer.expects;
+        match (self.state, side) {
+            (TcpState::Closed, _) => false,
+            (TcpState::SynSent, Side::Initiator) => is_next || segment.seq == own.edge,
+            (TcpState::SynSent, Side::Responder) => {
+                let is_retry = own.has(RETRY) && own.is_syn_acked_by(segment.ack);
+                acks && (peer.is_syn_acked_by(segment.ack) || is_retry)
+            }
+            (TcpState::SynReceived, Side::Responder) => {
+                is_next || acks && !peer.has(ACKED) && segment.ack == peer.next
+            }
+            _ => is_next,
         }
     }
 
@@ -234,18 +418,61 @@ impl TcpTrack {
         }
     }
 
+    fn sides_mut(&mut self, side: Side) -> (&mut Half, &mut Half) {
+        let [initiator, responder] = &mut self.halves;
+        match side {
+            Side::Initiator => (initiator, responder),
+            Side::Responder => (responder, initiator),
+        }
+    }
+
     /// Returns the sequence and acknowledgement number with which `side` is to be reset: what it
     /// expects next, as far as it said so, and what it has sent.
     #[must_use]
     pub fn reset_numbers(&self, side: Side) -> (u32, u32) {
         let (own, peer) = self.sides(side);
-        let seq = if own.has(ACKED) {
-            own.expects
-        } else {
-            peer.next
+        let seq = match (own.has(ACKED), peer.has(SENT)) {
+            (true, _) => own.expects,
+            (false, true) => peer.next,
+            (false, false) => 0,
         };
-        (seq, own.next)
+        let sent = if own.has(SENT) { own.next } else { 0 };
+        (seq, sent)
     }
+}
+
+impl Half {
+    /// Notes the end of a segment that is a FIN, or comes from who sent one. Nothing is sent behind a
+    /// FIN or in its place: data there show that the FIN was not the sender's.
+    #[cold]
+    fn note_end(&mut self, segment: &Segment, end: u32) {
+        if self.has(FIN_ACKED) {
+            return;
+        }
+        let is_fin = segment.flags.has(Flags::FIN);
+        if is_after(end, self.next) {
+            self.next = end;
+        } else if end != self.next || !is_fin && segment.payload_len == 0 {
+            // Sent again, or an acknowledgement behind the FIN.
+            return;
+        }
+        if is_fin {
+            self.marks |= FIN;
+        } else {
+            self.marks &= !FIN;
+        }
+    }
+}
+
+/// Returns the sequence number after a segment.
+#[inline]
+fn end_of(segment: &Segment) -> u32 {
+    let flags = segment.flags.0;
+    let control = flags & Flags::FIN.0 | flags >> 1 & 1;
+    segment
+        .seq
+        .wrapping_add(segment.payload_len)
+        .wrapping_add(u32::from(control))
 }
 
 /// Returns whether `a` comes after `b` in sequence space.
@@ -254,5 +481,7 @@ fn is_after(a: u32, b: u32) -> bool {
     a != b && a.wrapping_sub(b) < 1 << 31
 }
 
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod tests;
