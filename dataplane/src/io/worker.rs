@@ -39,7 +39,7 @@ use crate::policy::PortId;
 use crate::time::Now;
 use forward::{BATCH, Buffers, forward_batch, forward_inbox, send_emitted};
 use handle::{Command, Install, Member, Removed};
-use inbox::{CAPACITY, Inbox, Peers};
+use inbox::{Inbox, Peers, ROOM};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
@@ -371,7 +371,7 @@ impl Worker {
         } = install;
         // All that was handed over from devices that go now: the inbox holds no more, and one frame
         // may be out of it already.
-        self.serve_inbox(CAPACITY + 1);
+        self.serve_inbox(ROOM + 1);
         // A number may pass from an old device to a new one, so the old ones go first. They are
         // closed by the caller, as the old policy is freed there: both take their time.
         let mut removed: Vec<Tun> = detach

@@ -3,7 +3,8 @@
 //! A frame is copied into the owner's inbox, a bounded channel of the standard library. Sending to
 //! one that has room, or is full, takes no lock: it is a ring of slots that are claimed by
 //! compare-and-swap, and its one lock wakes a receiver that blocks, which a worker never does. What
-//! does not fit is dropped and counted. The ring is first in, first out, so the frames that a
+//! does not fit is dropped and counted. A port may have as much of the room as it leaves to the others, so that
+//! what one floods with does not keep out what comes by another. The ring is first in, first out, so the frames that a
 //! worker hands to another stay in the order in which it read them. Buffers go back to the sender,
 //! so that a flow that is handed over for ever, as one that nobody answers is, allocates nothing.
 //!
@@ -28,11 +29,16 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-/// Frames that may wait at a worker: as many as the kernel lets wait in one queue of a device.
+/// Frames of one port that may wait at a worker: as many as the kernel lets wait in one queue of a device.
+/// Of several ports that fill it each has less.
 pub(super) const CAPACITY: usize = 512;
+/// Frames of all ports that may wait at a worker.
+pub(super) const ROOM: usize = 2 * CAPACITY;
+/// Numbers that the frames of all ports are counted by; ports with one number share its part.
+const PARTS: usize = 64;
 /// Buffers that may wait to be used again, and how long one may be: a super-frame is worth an
 /// allocation, and not worth holding on to.
 const SPARES: usize = 64;
@@ -102,12 +108,56 @@ impl AsFd for Alarm {
     }
 }
 
+/// How many frames wait in an inbox, by port. Two senders at once may each take the last place of a
+/// part: the channel itself has the last word.
+#[derive(Debug)]
+struct Waiting {
+    parts: [AtomicUsize; PARTS],
+    all: AtomicUsize,
+}
+
+impl Waiting {
+    fn new() -> Self {
+        Self {
+            parts: [const { AtomicUsize::new(0) }; PARTS],
+            all: AtomicUsize::new(0),
+        }
+    }
+
+    fn part(&self, port: PortId) -> Option<&AtomicUsize> {
+        self.parts.get(usize::from(port.0) % PARTS)
+    }
+
+    /// Takes a place for a frame of this port, if the port has fewer than it leaves to the others.
+    fn take(&self, port: PortId) -> bool {
+        let Some(part) = self.part(port) else {
+            return false;
+        };
+        let left = ROOM.saturating_sub(self.all.load(Ordering::Relaxed));
+        if part.load(Ordering::Relaxed) >= left {
+            return false;
+        }
+        part.fetch_add(1, Ordering::Relaxed);
+        self.all.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Gives back a place that was taken.
+    fn give_back(&self, port: PortId) {
+        if let Some(part) = self.part(port) {
+            part.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.all.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Where the frames arrive that others read and this worker owns.
 #[derive(Debug)]
 pub(super) struct Inbox {
     parcels: Receiver<Parcel>,
     /// Taken out to see whether there is one.
     next: Option<Parcel>,
+    waiting: Arc<Waiting>,
     alarm: Arc<Alarm>,
     /// Whether anybody else is there to put something in.
     has_senders: bool,
@@ -130,7 +180,9 @@ impl Inbox {
     /// Takes the next frame.
     pub(super) fn take(&mut self) -> Option<Parcel> {
         self.has_some();
-        self.next.take()
+        let parcel = self.next.take()?;
+        self.waiting.give_back(parcel.port);
+        Some(parcel)
     }
 
     /// Says that the worker is about to sleep, and returns whether it may: from now on, whoever
@@ -155,6 +207,7 @@ impl Inbox {
 #[derive(Clone, Debug)]
 struct Peer {
     parcels: SyncSender<Parcel>,
+    waiting: Arc<Waiting>,
     /// Where its buffers go back to.
     spares: SyncSender<Vec<u8>>,
     alarm: Arc<Alarm>,
@@ -175,20 +228,23 @@ pub(super) fn connect(workers: usize, share: &Share) -> Result<Vec<(Inbox, Peers
     let (mut all, mut ends) = (Vec::new(), Vec::new());
     for _ in 0..workers {
         let alarm = Arc::new(Alarm::new()?);
-        let (parcels, inbox) = sync_channel(CAPACITY);
+        let (parcels, inbox) = sync_channel(ROOM);
+        let waiting = Arc::new(Waiting::new());
         let (spares, returned) = sync_channel(SPARES);
-        ends.push((inbox, returned, Arc::clone(&alarm)));
+        ends.push((inbox, returned, Arc::clone(&waiting), Arc::clone(&alarm)));
         all.push(Peer {
             parcels,
+            waiting,
             spares,
             alarm,
         });
     }
     let with_peers = ends.into_iter().enumerate();
-    let with_peers = with_peers.map(|(me, (parcels, spares, alarm))| {
+    let with_peers = with_peers.map(|(me, (parcels, spares, waiting, alarm))| {
         let inbox = Inbox {
             parcels,
             next: None,
+            waiting,
             alarm,
             has_senders: workers > 1,
         };
@@ -230,6 +286,10 @@ impl Peers {
         vnet: VnetHdr,
         (bytes, len): (&[u8], usize),
     ) {
+        let peer = self.all.get(owner);
+        let Some(peer) = peer.filter(|peer| peer.waiting.take(port)) else {
+            return engine.not_handed_over(port, len);
+        };
         let mut copy = self.spares.try_recv().unwrap_or_default();
         copy.clear();
         copy.extend_from_slice(bytes);
@@ -239,12 +299,12 @@ impl Peers {
             bytes: copy,
             from: self.me,
         };
-        match self.all.get(owner) {
-            Some(peer) if peer.parcels.try_send(parcel).is_ok() => {
-                self.handed_over.fetch_add(1, Ordering::Relaxed);
-                peer.alarm.ring_if_set();
-            }
-            _ => engine.not_handed_over(port, len),
+        if peer.parcels.try_send(parcel).is_ok() {
+            self.handed_over.fetch_add(1, Ordering::Relaxed);
+            peer.alarm.ring_if_set();
+        } else {
+            peer.waiting.give_back(port);
+            engine.not_handed_over(port, len);
         }
     }
 

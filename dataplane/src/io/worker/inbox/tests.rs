@@ -52,6 +52,33 @@ fn what_does_not_fit_is_counted_and_what_fits_comes_in_order() {
 }
 
 #[test]
+fn a_port_that_floods_leaves_room_to_others() {
+    let [(_, sender), (mut inbox, _)] = pair_of_workers();
+    let mut engine = engine();
+    let mut hand_over = |port: u16, count: usize| {
+        let before = sender.handed_over().load(Ordering::Relaxed);
+        for _ in 0..count {
+            let port = PortId(port);
+            sender.hand_over(&mut engine, 1, port, VnetHdr::default(), (&[7], 1));
+        }
+        sender.handed_over().load(Ordering::Relaxed) - before
+    };
+    assert_eq!(hand_over(1, 10_000), CAPACITY as u64);
+    assert_eq!(hand_over(2, 10_000), CAPACITY as u64 / 2, "two flood");
+    assert_eq!(hand_over(3, 100), 100, "and another is heard");
+    assert_eq!(hand_over(1, 100), 0);
+    while inbox.take().is_some() {}
+    assert_eq!(
+        hand_over(1, 10_000),
+        CAPACITY as u64,
+        "every place came back"
+    );
+    let counted = |port| engine.counters().port(PortId(port));
+    let refused = counted(1).map(|port| port.dropped(Direction::Inbound, DropReason::HandOverFull));
+    assert_eq!(refused, Some(20_100 - 2 * CAPACITY as u64));
+}
+
+#[test]
 fn an_owner_that_has_ended_costs_the_frame() {
     let [(_, sender), (inbox, _)] = pair_of_workers();
     drop(inbox);
