@@ -18,6 +18,7 @@ mod azure;
 mod bird;
 mod control;
 mod fabric;
+mod flood;
 mod icmp;
 mod netns;
 mod relay;
@@ -36,6 +37,7 @@ pub use azure::{
 pub use bird::{Bird, Speaker};
 pub use control::Control;
 pub use fabric::{Fabric, Refused, binary};
+pub use flood::{Flood, Flooding};
 pub use icmp::{EchoTap, ping};
 pub use netns::Netns;
 pub use relay::TcpRelay;
