@@ -20,6 +20,7 @@ const KEYS: &[&str] = &[
     "devices",
     "addresses",
     "sharedAddresses",
+    "addressSpaces",
     "hosts",
     "ports",
     "backends",
@@ -69,6 +70,8 @@ pub(crate) struct Allow {
     pub(crate) addresses: Vec<Ipv4Net>,
     /// Addresses that resources of other groups may have too.
     pub(crate) shared: Vec<Ipv4Net>,
+    /// Public ranges that virtual networks may have.
+    pub(crate) spaces: Vec<Ipv4Net>,
     /// Patterns of host names.
     pub(crate) hosts: Vec<String>,
     /// Ports of fronts.
@@ -124,6 +127,11 @@ impl Allow {
     pub(crate) fn address(&self, address: Ipv4Addr, is_taken: bool) -> bool {
         let holds = |prefixes: &[Ipv4Net]| prefixes.iter().any(|it| it.contains(&address));
         holds(&self.shared) || (!is_taken && holds(&self.addresses))
+    }
+
+    /// Returns whether a virtual network may have the range, which is public.
+    pub(crate) fn space(&self, range: &Ipv4Net) -> bool {
+        self.spaces.iter().any(|it| it.contains(range))
     }
 
     /// Returns whether a resource may be called so.
@@ -189,6 +197,7 @@ pub(super) fn allow(bind: &Section<'_>) -> Option<Allow> {
         devices: patterns(&section, "devices", DEVICES, is_pattern),
         addresses: prefixes(&section, "addresses"),
         shared: prefixes(&section, "sharedAddresses"),
+        spaces: prefixes(&section, "addressSpaces"),
         hosts: patterns(&section, "hosts", HOSTS, is_pattern),
         ports: ports(&section),
         backends: backends(&section),

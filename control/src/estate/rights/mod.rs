@@ -8,6 +8,7 @@
 mod moved;
 mod names;
 mod public;
+mod spaces;
 mod tags;
 
 pub(super) use names::check as check_names;
@@ -54,6 +55,7 @@ pub fn authorise(
     }
     let (bound, mut refused) = tags::check(&asked);
     refused.extend(public::check(&asked));
+    refused.extend(spaces::check(&asked));
     sum(refused)?;
     moved::check(&asked, catalog)?;
     Ok(bound)

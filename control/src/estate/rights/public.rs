@@ -9,6 +9,9 @@ use postern_arm::error::ArmError;
 use postern_arm::estate::Estate;
 use std::net::Ipv4Addr;
 
+/// The shortest prefix that one resource gets, as on the platform: nobody takes the pool at once.
+const SHORTEST_LENGTH: u8 = 28;
+
 /// Returns what is not allowed of the public addresses that a request brings.
 pub(super) fn check(asked: &Asked<'_>) -> Vec<ArmError> {
     let pool = pool(asked.now);
@@ -31,6 +34,10 @@ pub(super) fn check(asked: &Asked<'_>) -> Vec<ArmError> {
             let Some(asks) = prefix(new).filter(|asks| old.and_then(prefix) != Some(*asks)) else {
                 continue;
             };
+            if asks.prefix_len() < SHORTEST_LENGTH {
+                refused.push(too_wide(new, asks));
+                continue;
+            }
             ("ipPrefix", pool.iter().any(|prefix| prefix.contains(&asks)))
         } else {
             continue;
@@ -40,6 +47,16 @@ pub(super) fn check(asked: &Asked<'_>) -> Vec<ArmError> {
         }
     }
     refused
+}
+
+fn too_wide(document: &Document, range: Ipv4Net) -> ArmError {
+    // The code is from memory.
+    let message = format!(
+        "The public IP prefix '{}' has prefixLength {}, which is too short; accepted: {SHORTEST_LENGTH} to 32.",
+        document.id.name(),
+        range.prefix_len()
+    );
+    ArmError::bad_request("InvalidPublicIpPrefixLength", message).at(document.id.to_string())
 }
 
 fn outside(document: &Document, property: &str, pool: &[Ipv4Net]) -> ArmError {

@@ -81,17 +81,46 @@ fn no_name_takes_the_address_of_somebody_elses_account() {
     assert_eq!(world.model().service("gamma").unwrap().address, address);
 }
 
+fn network(space: &str) -> Value {
+    json!({ "location": "koreacentral",
+        "properties": { "addressSpace": { "addressPrefixes": [space] } } })
+}
+
 #[test]
 fn no_address_space_moves_somebody_elses_account() {
-    let world = World::new("");
+    let world = allowing("addressSpaces = [\"0.0.0.0/0\"]");
     let address = world.model().service("gamma").unwrap().address;
-    let space = ipnet::Ipv4Net::new(address, 24)
-        .unwrap()
-        .trunc()
-        .to_string();
-    let body = json!({ "location": "koreacentral",
-        "properties": { "addressSpace": { "addressPrefixes": [space] } } });
+    let space = ipnet::Ipv4Net::new(address, 24).unwrap().trunc();
+    let body = network(&space.to_string());
     let text = world.refused(By::Tenant, "PUT", &team(VNET, "wide"), body);
     assert!(text.contains("AddressInUse"), "{text}");
     assert_eq!(world.model().service("gamma").unwrap().address, address);
+}
+
+#[test]
+fn a_public_range_is_inside_of_nobodys_network_unless_allowed() {
+    let world = allowing("addressSpaces = [\"25.0.0.0/8\"]");
+    let path = team(VNET, "wide");
+    for space in [
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "192.168.7.0/24",
+        "172.20.0.0/16",
+        "25.7.0.0/16",
+    ] {
+        world.ok(By::Tenant, "PUT", &path, network(space));
+    }
+    // The public side, the pool, and whoever is outside.
+    for space in [
+        "198.51.100.0/24",
+        "20.90.0.0/24",
+        "8.8.8.0/24",
+        "24.0.0.0/7",
+        "172.0.0.0/8",
+    ] {
+        world.disallowed(&path, network(space), "which is public");
+    }
+    world.ok(By::Host, "PUT", &path, network("30.0.0.0/8"));
+    world.ok(By::Tenant, "PUT", &path, network("30.1.0.0/16"));
+    world.disallowed(&path, network("30.0.0.0/8"), "which is public");
 }

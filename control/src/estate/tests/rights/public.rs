@@ -84,6 +84,10 @@ fn a_prefix_is_of_the_pool_and_its_addresses_are_of_it() {
             &format!("ipPrefix = '{range}'"),
         );
     }
+    let mut all = prefix(None);
+    all["properties"]["prefixLength"] = 25.into();
+    let text = world.refused(By::Tenant, "PUT", &team(PREFIX, "x"), all);
+    assert!(text.contains("accepted: 28 to 32"), "{text}");
     let mine = world.ok(By::Tenant, "PUT", &team(PREFIX, "x"), prefix(None));
     let range: ipnet::Ipv4Net = mine["properties"]["ipPrefix"]
         .as_str()
