@@ -1,6 +1,8 @@
 //! A resource as it is kept: what its owner wrote, and nothing that can be worked out.
 
 use crate::id::{ResourceId, Scope};
+use crate::seal::Seal;
+use crate::types::secret::{self, Digests};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -37,9 +39,20 @@ pub struct Document {
     /// `name`, `type`, `etag` and whatever else is for reading alone. Names are spelled as Azure does,
     /// defaults are filled in, and addresses that were allocated are written down.
     pub body: Map<String, Value>,
+    /// What is known of the secrets that were written, which are not in the body: digests under a key
+    /// of the host, by the places that they had.
+    #[serde(default, skip_serializing_if = "Digests::is_empty")]
+    pub sealed: Digests,
 }
 
 impl Document {
+    /// Takes the secrets out that are in the body, and leaves digests; for what was kept before there
+    /// were any.
+    pub fn seal(&mut self, seal: &Seal) {
+        let taken = secret::take(&self.id, &mut self.body, seal);
+        self.sealed.extend(taken);
+    }
+
     /// Returns `properties`, if there are any.
     #[must_use]
     pub fn properties(&self) -> Option<&Map<String, Value>> {

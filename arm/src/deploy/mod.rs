@@ -144,12 +144,32 @@ fn perform<R: Resources>(
         ctx.now,
         ctx.entropy,
     );
+    let done = performed(
+        resources,
+        (id, request),
+        ctx,
+        &session,
+        (code, keeps_before),
+    );
+    // Whatever went wrong may quote what it went wrong with.
+    let (mut value, log) = done.map_err(|error| session.masked(error))?;
+    record::hide(&mut value, &session);
+    Ok((value, log))
+}
+
+fn performed<R: Resources>(
+    resources: &mut R,
+    (id, request): (&ResourceId, &DeploymentRequest),
+    ctx: &DeployContext<'_>,
+    session: &Session,
+    (code, keeps_before): (&str, bool),
+) -> Result<(Value, Log), ArmError> {
     let place = place::of(id, request, &*resources, ctx)?;
-    let (frame, types) = run::frame(&session, place, request, "")?;
+    let (frame, types) = run::frame(session, place, request, "")?;
     let mut run = Run {
         resources,
         ctx,
-        session: &session,
+        session,
         log: Log::new(keeps_before),
     };
     let task = Task {

@@ -9,7 +9,10 @@ use crate::template::evaluate::{Env, Evaluator, Phase};
 use crate::template::frame::Kind;
 use crate::template::instance::{Fate, Instance};
 use crate::template::order::{Directory, Order};
+use crate::template::outputs::SECRET;
 use crate::template::parameters::Type;
+use crate::template::session::Session;
+use crate::types::secret;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -177,16 +180,35 @@ pub(super) fn parameters(
     for (name, kind) in types {
         let mut one = Map::new();
         one.insert("type".to_owned(), kind.name().into());
-        if !kind.is_secure() {
-            let env = Env::new(Phase::Variables);
-            let value = evaluator.frame.value(Kind::Parameter, name, evaluator, env);
-            if let Ok(value) = value {
-                one.insert("value".to_owned(), (*value).clone());
-            }
+        let env = Env::new(Phase::Variables);
+        let value = || evaluator.frame.value(Kind::Parameter, name, evaluator, env);
+        let (value, is_secret) = evaluator.session.watch(value);
+        let is_text = value.as_ref().is_ok_and(|value| value.is_string());
+        let is_named = is_text && secret::is_secret_name(name);
+        if let Ok(value) = value
+            && !(kind.is_secure() || is_secret || is_named)
+        {
+            one.insert("value".to_owned(), (*value).clone());
         }
         shown.insert(name.clone(), Value::Object(one));
     }
     shown
+}
+
+/// Takes out of a record what comes from secure parameters.
+pub(super) fn hide(record: &mut Value, session: &Session) {
+    if let Some(Value::Object(outputs)) = record.pointer_mut("/properties/outputs") {
+        for output in outputs.values_mut().filter_map(Value::as_object_mut) {
+            if output.shift_remove(SECRET).is_some() {
+                output.shift_remove("value");
+            }
+        }
+    }
+    for part in ["/properties/outputs", "/properties/parameters", "/tags"] {
+        if let Some(value) = record.pointer_mut(part) {
+            session.without_secrets(value);
+        }
+    }
 }
 
 /// Writes the record beside the resources.

@@ -5,6 +5,7 @@ use crate::template::problem::invalid;
 use crate::template::text;
 use crate::template::value::{field, get};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 /// What becomes of resources that the template does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct DeploymentRequest {
     pub tags: Option<Value>,
     /// Whether what-if shows IDs alone.
     pub ids_only: bool,
+    /// The parameters, in lower case, whose values come from secure ones of a template around it.
+    pub secure: BTreeSet<String>,
 }
 
 impl Mode {
@@ -61,6 +64,7 @@ impl DeploymentRequest {
             location: None,
             tags: None,
             ids_only: false,
+            secure: BTreeSet::new(),
         }
     }
 

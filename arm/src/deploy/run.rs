@@ -18,8 +18,9 @@ use crate::template::problem::{Located, Problem};
 use crate::template::session::Session;
 use crate::template::value::{field, get};
 use crate::template::world::Nowhere;
+use crate::types::secret;
 use serde_json::{Map, Value};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Why a template stopped.
@@ -212,9 +213,16 @@ impl<R: Resources> Run<'_, R> {
         (self.ctx.authorize)(&Access::Write(id, &body))
             .map_err(|error| failed(error, &id.to_string()))?;
         let has_effect = self.resources.has_effect(&id.kind());
-        if !has_effect {
+        for secret in secret::find(id, &body) {
+            self.session.keep_secret(&secret);
+        }
+        match has_effect {
             // What nobody uses is not kept: the password of a machine that there is not.
-            self.session.without_secrets(&mut body);
+            false => self.session.without_secrets(&mut body),
+            true => self.session.without_carried(&mut body),
+        }
+        if let Some(tags) = body.get_mut("tags") {
+            self.session.without_secrets(tags);
         }
         self.log.writes(id, &*self.resources, has_effect, instance);
         let value = self.resources.put(id, body.clone());
@@ -287,6 +295,22 @@ impl<R: Resources> Run<'_, R> {
         };
         // The template is worked out by the deployment of its own; everything else is of this one.
         let is_template = |name: &str| name.eq_ignore_ascii_case("template");
+        let mut secure = BTreeSet::new();
+        for (name, raw) in field(properties, "parameters")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
+            let env = Env::new(Phase::Body);
+            let value = || self.evaluate(task, state, instance, raw, env);
+            let (value, is_secret) = self.session.watch(value);
+            if is_secret {
+                secure.insert(name.to_ascii_lowercase());
+                value
+                    .iter()
+                    .for_each(|value| self.session.keep_secret(value));
+            }
+        }
         let (template, own): (Map<_, _>, Map<_, _>) = properties
             .clone()
             .into_iter()
@@ -300,10 +324,11 @@ impl<R: Resources> Run<'_, R> {
             .and_then(|options| get(options, "scope")?.as_str());
         let is_inner = scope.is_some_and(|scope| scope.eq_ignore_ascii_case("inner"));
         own.extend(template);
-        let request = DeploymentRequest::of_properties(&own).map_err(|error| {
+        let mut request = DeploymentRequest::of_properties(&own).map_err(|error| {
             let path = nested_path(task, instance);
             error.at(path.trim_end_matches(".template"))
         })?;
+        request.secure = secure;
         match request.mode {
             Mode::Incremental => Ok((request, is_inner)),
             Mode::Complete => Err(wrong(
@@ -347,7 +372,9 @@ impl<R: Resources> Run<'_, R> {
                 path: &path,
             })?,
         };
-        record::keep(self.resources, &instance.id, &value)?;
+        let mut kept = value.clone();
+        record::hide(&mut kept, self.session);
+        record::keep(self.resources, &instance.id, &kept)?;
         Ok(value)
     }
 }
@@ -388,8 +415,17 @@ pub(super) fn frame(
     path: &str,
 ) -> Result<(Frame, Vec<(String, Type)>), ArmError> {
     let template = &request.template;
+    // Before they are checked: what does not fit may be quoted.
+    for (name, value) in &request.parameters {
+        if parameters::is_secure(template, name) {
+            session.keep_secret(value);
+        }
+    }
     let sorted = parameters::sort_out(template, &request.parameters)?;
-    let secure = sorted.types.iter().filter(|(_, kind)| kind.is_secure());
+    let is_secure = |(name, kind): &(String, Type)| {
+        kind.is_secure() || request.secure.contains(&name.to_ascii_lowercase())
+    };
+    let secure = sorted.types.iter().filter(|known| is_secure(known));
     let secure: Vec<String> = secure.map(|(name, _)| name.clone()).collect();
     let frame = Frame::new(place, template, sorted.given, sorted.defaults, secure)
         .map_err(|located| located.error(path))?;

@@ -9,6 +9,7 @@ use crate::document::Origin;
 use crate::error::ArmError;
 use crate::id::ResourceId;
 use crate::types;
+use crate::types::secret::Digests;
 use serde_json::{Map, Value, json};
 
 impl Stage {
@@ -44,7 +45,7 @@ impl Stage {
             let Value::Object(written) = written else {
                 continue;
             };
-            self.write(&own, written, origin)?;
+            self.write(&own, written, origin, Digests::new())?;
             *group = json!({ "id": own });
         }
         Ok(())

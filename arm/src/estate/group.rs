@@ -1,7 +1,7 @@
 //! Resource groups.
 
 use super::stage::{Put, Stage};
-use super::{Ask, read, refer};
+use super::{Ask, Estate, read, refer};
 use crate::document::Group;
 use crate::error::ArmError;
 use crate::id::Scope;
@@ -40,6 +40,9 @@ impl Stage {
             return Err(ArmError::new(409, "InvalidResourceGroupLocation", message));
         }
         body.insert("location".to_owned(), Value::from(location));
+        if old.is_none() {
+            self.has_room_for_group(scope)?;
+        }
         let changed = old.as_ref().is_none_or(|old| old.body != body);
         if changed {
             let group = Group {
@@ -108,6 +111,16 @@ impl Stage {
         }
         Ok(true)
     }
+}
+
+/// Returns how many resource groups the subscription of a scope has.
+pub(super) fn count_in(estate: &Estate, scope: &Scope) -> usize {
+    let own = scope.subscription().unwrap_or_default();
+    let is_own = |group: &&Arc<Group>| {
+        let subscription = group.scope.subscription();
+        subscription.is_some_and(|known| known.eq_ignore_ascii_case(own))
+    };
+    estate.groups().filter(is_own).count()
 }
 
 /// Says that there is no such resource group.

@@ -2,6 +2,7 @@
 //!
 //! The index is a function of the documents; every change of one changes its entries and no others.
 
+use super::quota::{self, Usage};
 use crate::document::Document;
 use crate::types::{self, Kind, Reference};
 use ipnet::Ipv4Net;
@@ -41,6 +42,8 @@ pub(super) struct Index {
     leases: RedBlackTreeSetSync<Lease>,
     /// Keys by family and alias.
     aliases: RedBlackTreeMapSync<(String, String), String>,
+    /// How much there is, by what is counted.
+    usage: RedBlackTreeMapSync<String, Usage>,
 }
 
 /// What a document puts into the index.
@@ -54,6 +57,7 @@ struct Entries {
 impl Index {
     /// Takes `new` into the index in the place of `old`.
     pub(super) fn replace(&mut self, old: Option<&Document>, new: Option<&Document>) {
+        self.count(old, new);
         let (old, entries) = (entries(old), entries(new));
         for edge in old.edges.difference(&entries.edges) {
             self.edges.remove_mut(edge);
@@ -75,6 +79,35 @@ impl Index {
         if let (Some(alias), Some(new)) = (entries.alias, new) {
             self.aliases.insert_mut(alias, new.id.key());
         }
+    }
+
+    fn count(&mut self, old: Option<&Document>, new: Option<&Document>) {
+        let Some(either) = old.or(new) else {
+            return;
+        };
+        let bytes = |document: Option<&Document>| document.map_or(0, |it| quota::size(&it.body));
+        let (less, more) = (bytes(old), bytes(new));
+        if old.is_some() && new.is_some() && less == more {
+            return;
+        }
+        for name in quota::counts(&either.id) {
+            let mut usage = self.usage(&name);
+            usage.count = usage.count.saturating_add(usize::from(new.is_some()));
+            usage.count = usage.count.saturating_sub(usize::from(old.is_some()));
+            usage.bytes = usage.bytes.saturating_add(more).saturating_sub(less);
+            match usage.count {
+                0 => self.usage.remove_mut(&name),
+                _ => {
+                    self.usage.insert_mut(name, usage);
+                    true
+                }
+            };
+        }
+    }
+
+    /// Returns how much there is of what is counted under a name of [`quota::counts`].
+    pub(super) fn usage(&self, name: &str) -> Usage {
+        self.usage.get(name).copied().unwrap_or_default()
     }
 
     /// Returns the key of the document of the family that has the alias.

@@ -9,6 +9,7 @@ mod conditions;
 mod gate;
 mod group;
 mod index;
+mod quota;
 mod read;
 mod refer;
 mod settings;
@@ -21,6 +22,7 @@ mod write;
 
 pub use conditions::Conditions;
 pub use gate::{Ask, Gate};
+pub use quota::Quotas;
 pub use read::Found;
 pub use settings::{AnythingGoes, Knowledge, Settings};
 pub use stage::{Put, Stage};

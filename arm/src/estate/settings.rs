@@ -1,5 +1,7 @@
 //! What a change of the estate has to know about this host and about Azure.
 
+use super::quota::Quotas;
+use crate::seal::Seal;
 use ipnet::Ipv4Net;
 use std::fmt;
 use std::sync::Arc;
@@ -54,6 +56,10 @@ pub struct Settings {
     pub now: u64,
     /// Azure's services and regions.
     pub knowledge: Arc<dyn Knowledge>,
+    /// The key of the digests that stay of secrets.
+    pub seal: Seal,
+    /// How much there may be.
+    pub quotas: Quotas,
 }
 
 impl Default for Settings {
@@ -63,6 +69,8 @@ impl Default for Settings {
             reserved: Vec::new(),
             now: 0,
             knowledge: Arc::new(AnythingGoes),
+            seal: Seal::default(),
+            quotas: Quotas::default(),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::{Ask, Conditions, Estate, Gate, ResourceChange, Settings, group, refe
 use crate::document::Origin;
 use crate::error::ArmError;
 use crate::id::{ResourceId, Scope};
-use crate::types::{self, Place};
+use crate::types::{self, Place, secret};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -109,7 +109,9 @@ impl Stage {
         conditions: &Conditions,
         origin: Origin,
     ) -> Result<Put, ArmError> {
-        let body = object(body)?;
+        let mut body = object(body)?;
+        // Before anything else looks at the body: no error quotes them either.
+        let secrets = secret::take(id, &mut body, &self.settings.seal);
         self.place_is_there(id)?;
         let (id, body) = self.admit(id, body)?;
         let id = &id;
@@ -122,8 +124,15 @@ impl Stage {
         let before = self.now.version;
         let undo = self.now.clone();
         let done = match types::place(id) {
-            Place::Own => self.write(id, body, origin),
-            Place::Inline(parent, child) => self.write_child(&parent, child, id, body, origin),
+            Place::Own => self.write(id, body, origin, secrets),
+            Place::Inline(parent, child) => {
+                let place = match child.only {
+                    Some(_) => format!("/properties/{}", child.at),
+                    None => secret::place_of(child.at, id.name()),
+                };
+                let secrets = secret::below(&place, child.only.is_some(), secrets);
+                self.write_child((&parent, child), id, body, origin, secrets)
+            }
         };
         if let Err(error) = done {
             self.now = undo;

@@ -5,6 +5,7 @@ use super::stage::not_found;
 use crate::document::{Document, Origin};
 use crate::error::ArmError;
 use crate::id::ResourceId;
+use crate::types::secret::{self, Digests};
 use crate::types::{self, Child, Context};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -50,6 +51,7 @@ impl Stage {
         id: &ResourceId,
         mut body: Map<String, Value>,
         origin: Origin,
+        secrets: Digests,
     ) -> Result<(), ArmError> {
         let old = self.now.documents.get(&id.key()).cloned();
         let id = old.as_ref().map_or(id, |old| &old.id);
@@ -94,7 +96,7 @@ impl Stage {
             }
             None => types::plain(&id.kind(), &mut body),
         }
-        self.complete(id, body, origin)
+        self.complete_with(id, body, origin, secrets)
     }
 
     /// Checks where the resource is to be and writes its region as Azure spells it.
@@ -132,11 +134,11 @@ impl Stage {
     /// Writes an inline child from what a client sent.
     pub(super) fn write_child(
         &mut self,
-        parent: &ResourceId,
-        child: &'static Child,
+        (parent, child): (&ResourceId, &'static Child),
         id: &ResourceId,
         mut item: Map<String, Value>,
         origin: Origin,
+        secrets: Digests,
     ) -> Result<(), ArmError> {
         let Some(old) = self.now.documents.get(&parent.key()).cloned() else {
             return Err(not_found(parent));
@@ -172,23 +174,31 @@ impl Stage {
             }
         }
         // A child that is written by a request does not take its parent from the file.
-        self.complete(
-            parent,
-            body,
-            if origin == Origin::File {
-                origin
-            } else {
-                old.origin
-            },
-        )
+        let origin = match origin {
+            Origin::File => origin,
+            Origin::Api => old.origin,
+        };
+        self.complete_with(parent, body, origin, secrets)
+    }
+
+    /// As [`Self::complete_with`], for what is in a document already.
+    pub(super) fn complete(
+        &mut self,
+        id: &ResourceId,
+        body: Map<String, Value>,
+        origin: Origin,
+    ) -> Result<(), ArmError> {
+        self.complete_with(id, body, origin, Digests::new())
     }
 
     /// Allocates what the document needs, checks it, and takes it into the estate if it says anything new.
-    pub(super) fn complete(
+    /// `secrets` are those that came with it.
+    fn complete_with(
         &mut self,
         id: &ResourceId,
         mut body: Map<String, Value>,
         origin: Origin,
+        secrets: Digests,
     ) -> Result<(), ArmError> {
         let key = id.key();
         let old = self.now.documents.get(&key).cloned();
@@ -199,12 +209,16 @@ impl Stage {
             self.allocate(kind, &key, &mut body, old.as_deref())?;
             types::check(kind, id, &body)?;
         }
+        let by_request = origin == Origin::Api;
         // What the file declares stays its own when a request changes it.
         let origin = match &old {
             Some(old) if old.origin == Origin::File => Origin::File,
             _ => origin,
         };
-        let same = |old: &&Arc<Document>| types::is_same(&old.body, &body, kind.is_some());
+        let sealed = secret::keep(old.as_ref().map(|old| &old.sealed), secrets, &body);
+        let same = |old: &&Arc<Document>| {
+            old.sealed == sealed && types::is_same(&old.body, &body, kind.is_some())
+        };
         self.touched.insert(key.clone());
         if let Some(old) = old.as_ref().filter(same) {
             if old.origin != origin {
@@ -228,6 +242,9 @@ impl Stage {
         if old.is_none() {
             self.name_is_free(id)?;
         }
+        if by_request {
+            self.has_room(id, &body, old.as_deref())?;
+        }
         let version = self.next_version();
         let document = Document {
             id: id.clone(),
@@ -240,6 +257,7 @@ impl Stage {
             created_at: old.as_ref().map_or(self.settings.now, |old| old.created_at),
             version,
             body,
+            sealed,
         };
         self.now.insert(Arc::new(document));
         Ok(())

@@ -64,8 +64,11 @@ impl ApiConfig {
             definitions: Vec::new(),
             assignments: Vec::new(),
             hosts: vec!["localhost".to_owned()],
+            settings: Settings {
+                seal: key.seal(),
+                ..Settings::default()
+            },
             key,
-            settings: Settings::default(),
         }
     }
 }

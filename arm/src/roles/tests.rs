@@ -244,6 +244,7 @@ fn document(id: &str, body: serde_json::Value) -> Document {
         version: 1,
         created: 1,
         created_at: 0,
+        sealed: Default::default(),
         body: body.as_object().unwrap().clone(),
     }
 }

@@ -197,7 +197,11 @@ impl Evaluator<'_> {
                     let read = self.session.parse(inner)?;
                     self.whole(self.expression(&read, env)?)
                 };
-                evaluate().map_err(|problem| Located::of(problem, text))
+                let (value, is_secret) = self.session.watch(evaluate);
+                value.map_err(|problem| match is_secret {
+                    true => Located::of(problem.hidden(), text),
+                    false => Located::of(problem, text),
+                })
             }
         }
     }
@@ -223,8 +227,14 @@ impl Evaluator<'_> {
                 for (at, element) in loops.iter().enumerate() {
                     let under = |located: Located| located.within(at).under(name);
                     let target = self.loop_name(element, env).map_err(under)?;
-                    let items = self.repeat(element, &target, env).map_err(under)?;
-                    result.insert(target, items);
+                    let items = || self.repeat(element, &target, env);
+                    let (items, is_secret) = self.session.watch(items);
+                    let items = items.map_err(under)?;
+                    // Elements that are objects leave their own out.
+                    let is_whole = get(element, "input").is_some_and(Value::is_string);
+                    if !(env.leaves_secrets && is_secret && is_whole) {
+                        result.insert(target, items);
+                    }
                 }
                 continue;
             }
@@ -236,11 +246,13 @@ impl Evaluator<'_> {
                     self.session.budget.take(name.len())?;
                     result.insert(name.to_owned(), value);
                 }
-                Text::Expression(_) => match self.string(name, env).map_err(under)? {
-                    Value::String(name) => {
+                Text::Expression(_) => match self.kept(&Value::from(name.as_str()), env) {
+                    Ok(None) => {}
+                    Ok(Some(Value::String(name))) => {
                         result.insert(name, value);
                     }
-                    other => {
+                    Err(located) => return Err(under(located)),
+                    Ok(Some(other)) => {
                         return Err(under(Located::of(
                             Problem::Template(format!(
                                 "the name of a property is a string, not of type '{}'",

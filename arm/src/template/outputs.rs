@@ -7,6 +7,9 @@ use super::problem::{Located, Problem};
 use super::value::{field, get, kind};
 use serde_json::{Map, Value, json};
 
+/// The field that marks an output which comes from a secure parameter.
+pub const SECRET: &str = "isSecret";
+
 /// Works out the outputs of a template: `{"name": {"type": "String", "value": ...}}`.
 ///
 /// # Errors
@@ -56,15 +59,23 @@ fn output(
         }
     }
     let wanted = type_of(template, declaration)?;
-    let value = match (get(declaration, "copy"), get(declaration, "value")) {
-        (Some(copy), _) => evaluator
-            .repeat(copy, "", env)
-            .map_err(|located| located.under("copy"))?,
-        (None, Some(value)) => evaluator
-            .value(value, env)
-            .map_err(|located| located.under("value"))?,
-        (None, None) => return Err(wrong("the output needs 'value' or 'copy'")),
-    };
+    let (value, is_secret) =
+        evaluator.session.watch(
+            || match (get(declaration, "copy"), get(declaration, "value")) {
+                (Some(copy), _) => evaluator
+                    .repeat(copy, "", env)
+                    .map_err(|located| located.under("copy")),
+                (None, Some(value)) => evaluator
+                    .value(value, env)
+                    .map_err(|located| located.under("value")),
+                (None, None) => Err(wrong("the output needs 'value' or 'copy'")),
+            },
+        );
+    let value = value?;
+    let is_secret = is_secret || wanted.is_secure();
+    if is_secret {
+        evaluator.session.carry_secret(&value);
+    }
     let is_nullable = get(declaration, "nullable").and_then(Value::as_bool) == Some(true);
     let is_valid = wanted.fits(&value) || (is_nullable && value.is_null());
     if !is_valid {
@@ -76,6 +87,8 @@ fn output(
     }
     Ok(Some(match wanted.is_secure() {
         true => json!({ "type": wanted.name() }),
+        // Templates around this one may use it; it is shown to nobody.
+        false if is_secret => json!({ "type": wanted.name(), "value": value, SECRET: true }),
         false => json!({ "type": wanted.name(), "value": value }),
     }))
 }

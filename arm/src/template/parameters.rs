@@ -168,6 +168,15 @@ pub fn check(template: &Map<String, Value>, name: &str, value: &Value) -> Result
     }
 }
 
+/// Returns whether the template declares a parameter as secure.
+#[must_use]
+pub fn is_secure(template: &Map<String, Value>, name: &str) -> bool {
+    let declared = field(template, "parameters").and_then(|declared| get(declared, name));
+    let declared = declared.and_then(|it| resolved(template, it, name).ok());
+    let kind = declared.and_then(|it| Type::parse(get(&it, "type")?.as_str()?));
+    kind.is_some_and(Type::is_secure)
+}
+
 fn refuse_unknown(
     declared: &Map<String, Value>,
     given: &Map<String, Value>,

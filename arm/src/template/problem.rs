@@ -112,6 +112,11 @@ pub enum Problem {
     /// A value of the template itself is not as it must be.
     #[error("{0}")]
     Template(String),
+    /// What is wrong is in something that is a secret.
+    #[error(
+        "The expression uses the value of a secure parameter, so that what is wrong with it is not shown."
+    )]
+    Hidden,
     /// The value of a resource is asked for that is not deployed yet. It is no error: whoever deploys
     /// does that resource first and comes back.
     #[error("The resource is not deployed yet.")]
@@ -119,6 +124,17 @@ pub enum Problem {
     /// Reading a resource failed.
     #[error("{0}")]
     Resource(Box<ArmError>),
+}
+
+impl Problem {
+    /// Returns the problem without what it may quote of a value.
+    #[must_use]
+    pub fn hidden(self) -> Self {
+        match self {
+            Self::Bad { .. } | Self::Template(_) | Self::NoProperty { .. } => Self::Hidden,
+            other => other,
+        }
+    }
 }
 
 /// A problem with its place in the template.

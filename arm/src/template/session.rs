@@ -4,6 +4,7 @@
 use super::budget::Budget;
 use super::expression::Expression;
 use super::problem::Problem;
+use crate::error::ArmError;
 use serde_json::Value;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -29,6 +30,8 @@ pub struct Session {
     expressions: RefCell<HashMap<String, Arc<Expression>>>,
     numbers: Cell<u64>,
     secrets: RefCell<Vec<String>>,
+    /// The texts of outputs that come from them.
+    carried: RefCell<Vec<String>>,
     /// Whether what is worked out has used a secure parameter.
     is_secret: Cell<bool>,
 }
@@ -53,6 +56,7 @@ impl Session {
             expressions: RefCell::default(),
             numbers: Cell::new(0),
             secrets: RefCell::default(),
+            carried: RefCell::default(),
             is_secret: Cell::new(false),
         }
     }
@@ -115,6 +119,39 @@ impl Session {
         }
     }
 
+    /// Notes the texts in an output that comes from a secure parameter: who deploys a template within
+    /// another one can take them from there.
+    pub fn carry_secret(&self, value: &Value) {
+        self.keep_secret(value);
+        const LEAST: usize = 8;
+        match value {
+            Value::String(text) if text.len() >= LEAST => {
+                self.carried.borrow_mut().push(text.clone());
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.carry_secret(item)),
+            Value::Object(fields) => fields.values().for_each(|field| self.carry_secret(field)),
+            _ => {}
+        }
+    }
+
+    /// Takes out what contains an output that comes from a secure parameter.
+    pub fn without_carried(&self, value: &mut Value) {
+        let carried = self.carried.borrow();
+        if !carried.is_empty() {
+            strip(value, &carried);
+        }
+    }
+
+    /// Returns an error in which the values of secure parameters are not quoted.
+    #[must_use]
+    pub fn masked(&self, mut error: ArmError) -> ArmError {
+        let secrets = self.secrets.borrow();
+        if !secrets.is_empty() {
+            mask(&mut error, &secrets);
+        }
+        error
+    }
+
     /// Takes out what contains the value of a secure parameter.
     pub fn without_secrets(&self, value: &mut Value) {
         let secrets = self.secrets.borrow();
@@ -122,6 +159,27 @@ impl Session {
             strip(value, &secrets);
         }
     }
+}
+
+fn mask(error: &mut ArmError, secrets: &[String]) {
+    // The longest first: one may be a part of another.
+    let mut sorted: Vec<&String> = secrets.iter().collect();
+    sorted.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    for secret in sorted {
+        let hide = |text: &mut String| {
+            if text.contains(secret.as_str()) {
+                *text = text.replace(secret.as_str(), "***");
+            }
+        };
+        hide(&mut error.message);
+        if let Some(target) = &mut error.target {
+            hide(target);
+        }
+    }
+    error
+        .details
+        .iter_mut()
+        .for_each(|inner| mask(inner, secrets));
 }
 
 fn strip(value: &mut Value, secrets: &[String]) {

@@ -9,6 +9,7 @@ mod kinds;
 mod normal;
 mod refine;
 mod same;
+pub mod secret;
 mod shown;
 
 pub(crate) use check::{check, check_name};

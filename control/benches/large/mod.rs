@@ -24,6 +24,7 @@ fn network(at: usize) -> Value {
 pub fn estate() -> Estate {
     let group = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks";
     let documents = (0..NETWORKS).map(|at| Document {
+        sealed: Default::default(),
         id: format!("{group}/vnet{at}").parse().unwrap(),
         alias: format!("vnet{at}"),
         origin: Origin::Api,

@@ -118,6 +118,10 @@ pub fn api_config(
 ) -> Result<ApiConfig, SettingsError> {
     let api = &model.api;
     let definitions = definitions(api)?;
+    let settings = Settings {
+        seal: key.seal(),
+        ..settings
+    };
     Ok(ApiConfig {
         tenants: tenants(model),
         subscriptions: subscriptions(model),

@@ -50,5 +50,6 @@ pub fn settings(host: &Object, catalog: &Arc<Catalog>, now: u64) -> Settings {
         reserved: outbound.map(Ipv4Net::from).into_iter().collect(),
         now,
         knowledge: Arc::new(Known(Arc::clone(catalog))),
+        ..Settings::default()
     }
 }

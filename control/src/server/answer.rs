@@ -12,6 +12,7 @@ use crate::fabric::{Applied, Fabric, FabricError, ReadError};
 use crate::model::Change;
 use postern_arm::date::now;
 use postern_arm::error::ArmError;
+use postern_arm::estate::Settings;
 use postern_arm::rest;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -87,7 +88,12 @@ fn reload_tags(daemon: &Daemon, name: &str, text: &str) -> Result<Value, Fault> 
         Ok::<_, Fault>((fabric.epoch().0, tags, applied))
     })?;
     let known = crate::estate::settings(daemon.api.estate().host(), &daemon.live.catalog(), now());
-    daemon.tell(|told| told.settings = known);
+    daemon.tell(|told| {
+        told.settings = Settings {
+            seal: told.key.seal(),
+            ..known
+        };
+    });
     let AppliedView {
         epoch,
         changed,

@@ -261,6 +261,9 @@ fn clean(
     let Saved { estate, keys, file } = contents.saved;
     let mut parts = estate.to_parts();
     seal_host(seal, &mut parts.host);
+    for document in &mut parts.documents {
+        document.seal(seal);
+    }
     let table = contents.text.as_deref().map(str::parse::<toml::Table>);
     // One that cannot be read any more is known by nothing.
     let table = table.and_then(Result::ok);

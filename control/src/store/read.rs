@@ -2,8 +2,8 @@
 
 use super::error::Problem;
 use super::schema::{
-    BINDINGS, CLEAN, DOCUMENTS, GRANTS, GROUPS, HOST, ISSUED, MARK, META, NETWORKS, PINS, SEQUENCE,
-    TEXT, VERSION,
+    BINDINGS, CLEAN, DOCUMENTS, GRANTS, GROUPS, HOST, ISSUED, KEEPS_NONE, MARK, META, NETWORKS, PINS,
+    SEQUENCE, TEXT, VERSION,
 };
 use crate::keys::Keys;
 use crate::keys::rows::{self, VNETS};
@@ -87,7 +87,7 @@ pub(super) fn read(database: &Database) -> Result<Contents, Problem> {
         },
         sequence: number(SEQUENCE)?,
         text: text(TEXT)?,
-        is_marked: meta(CLEAN)?.is_some(),
+        is_marked: number(CLEAN)? >= KEEPS_NONE,
     })
 }
 

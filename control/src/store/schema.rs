@@ -32,10 +32,12 @@ pub(super) const VERSION: &str = "version";
 pub(super) const MARK: &str = "mark";
 /// Written by earlier versions alone: the text of that file, as it is.
 pub(super) const TEXT: &str = "file";
-/// There if no secret was ever written to this file, a number in JSON.
+/// What was never written to this file, a number in JSON: [`KEEPS_NONE`].
 pub(super) const CLEAN: &str = "clean";
 /// The processes that bindings were written for, JSON; not there in a file of an earlier version.
 pub(super) const PINS: &str = "pins";
+/// No secret of the configuration file and none of a resource.
+pub(super) const KEEPS_NONE: u64 = 2;
 
 /// Turns the tables of one version into those of the next.
 pub(super) type Step = fn(&WriteTransaction) -> Result<(), redb::Error>;
@@ -109,7 +111,7 @@ fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     }
     transaction.open_table(GRANTS)?;
     transaction.open_table(ISSUED)?;
-    number(transaction, CLEAN, 1)?;
+    number(transaction, CLEAN, KEEPS_NONE)?;
     number(transaction, SEQUENCE, 0)
 }
 

@@ -5,6 +5,7 @@ mod language;
 mod memory;
 mod nested;
 mod quickstarts;
+mod secrets;
 mod shapes;
 mod size;
 

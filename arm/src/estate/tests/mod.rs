@@ -1,9 +1,11 @@
 //! What becomes of writes.
 
 mod basics;
+mod quotas;
 mod random;
 mod refusals;
 mod scale;
+mod secrets;
 mod shown;
 mod values;
 
@@ -50,6 +52,7 @@ fn settings() -> Settings {
         reserved: vec!["20.0.0.1/32".parse().unwrap()],
         now: 1_795_532_400,
         knowledge: Arc::new(Korea),
+        ..Settings::default()
     }
 }
 
@@ -64,7 +67,7 @@ fn stage() -> Stage {
 
 /// Returns an ID: `virtualNetworks/v` is one of `Microsoft.Network` in the group.
 fn id(path: &str) -> ResourceId {
-    let path = match path.starts_with("Microsoft.") {
+    let path = match path.split('/').next().is_some_and(|it| it.contains('.')) {
         true => path.to_owned(),
         false => format!("Microsoft.Network/{path}"),
     };

@@ -9,6 +9,7 @@ mod rights;
 mod roles;
 mod seen;
 mod walk;
+mod secrets;
 mod writers;
 
 use super::*;

@@ -35,6 +35,7 @@ fn unchecked(documents: Vec<(ResourceId, Map<String, Value>)>) -> Estate {
         .into_iter()
         .zip(1..)
         .map(|((id, body), version)| Document {
+            sealed: Default::default(),
             alias: id.name().to_owned(),
             origin: Origin::Api,
             created: version,

@@ -72,6 +72,7 @@ fn id(kind: &str, name: &str) -> ResourceId {
 pub(super) fn document(kind: &str, name: &str, value: Value) -> Document {
     let body = json!({ "location": "eastus", "properties": { "value": value } });
     Document {
+        sealed: Default::default(),
         id: id(kind, name),
         alias: name.to_owned(),
         origin: Origin::Api,
