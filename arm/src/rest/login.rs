@@ -6,11 +6,12 @@ use super::request::{Request, Response, form};
 use super::state::State;
 use crate::date::now;
 use crate::error::ArmError;
-use crate::principals::{Principal, new_guid};
+use crate::principals::{Principal, Secret, new_guid};
 use crate::token::{Grant, LIFETIME};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::LazyLock;
 
 /// The longest form that is read.
 pub(crate) const MOST: usize = 64 * 1024;
@@ -199,7 +200,7 @@ fn grant(
         api,
         &state,
         (&tenant.id, client),
-        fields.get("client_secret"),
+        (request.from, fields.get("client_secret")),
     )?;
     let issuer = format!("{base}/{}/", tenant.id);
     let when = now();
@@ -245,19 +246,8 @@ fn login<'s>(
     api: &Api,
     state: &'s State,
     (tenant, client): (&str, &str),
-    secret: Option<&String>,
+    (from, secret): (Option<IpAddr>, Option<&String>),
 ) -> Result<&'s Principal, Refusal> {
-    let mut all = state.config.principals.iter();
-    let found = all.find(|known| {
-        known.app_id.eq_ignore_ascii_case(client) && known.tenant.eq_ignore_ascii_case(tenant)
-    });
-    let Some(principal) = found else {
-        let message = format!(
-            "Application with identifier '{client}' was not found in the directory '{tenant}'. \
-             This can happen if the application is not declared as a service principal of it."
-        );
-        return Err(Refusal::new(400, "unauthorized_client", 700_016, message));
-    };
     let Some(secret) = secret else {
         let message = "The request body must contain the following parameter: 'client_secret' or \
                        'client_assertion'; accepted here: 'client_secret'.";
@@ -268,78 +258,55 @@ fn login<'s>(
             message.to_owned(),
         ));
     };
-    if let Err(seconds) = api.attempts.admit(&principal.object_id, now()) {
+    if let Some(principal) = find(state, (tenant, client), secret) {
+        return Ok(principal);
+    }
+    // Whether there is such an application is told to nobody who does not know its secret.
+    let now = now();
+    let wait = api.attempts.wait(from, client, now);
+    api.attempts.failed(from, client, now);
+    if let Some(seconds) = wait {
         let message = "Too many attempts with a wrong secret; try again later.".to_owned();
         let mut refusal = Refusal::new(429, "temporarily_unavailable", 50_196, message);
         refusal.retry_after = Some(seconds);
         return Err(refusal);
     }
-    if !principal.secret.is(secret) {
-        api.attempts.failed(&principal.object_id, now());
-        let message = format!(
-            "Invalid client secret provided. Ensure the secret being sent in the request is the \
-             client secret value, not the client secret ID, for a secret added to app '{client}'."
-        );
-        return Err(Refusal::new(401, "invalid_client", 7_000_215, message));
-    }
-    Ok(principal)
+    let message = format!(
+        "Invalid client secret provided. Ensure the secret being sent in the request is the client \
+         secret value, not the client secret ID, for a secret added to app '{client}'."
+    );
+    Err(Refusal::new(401, "invalid_client", 7_000_215, message))
 }
 
-/// Wrong secrets of the last time, by principal: there are as many entries as principals at most.
-#[derive(Debug, Default)]
-pub(crate) struct Attempts(Mutex<HashMap<String, (u64, u32)>>);
-
-impl Attempts {
-    /// How many wrong secrets are answered in one [`Self::WINDOW`].
-    const MOST: u32 = 10;
-    /// In seconds.
-    const WINDOW: u64 = 10;
-
-    /// Checks whether a secret may be tried.
-    ///
-    /// # Errors
-    ///
-    /// There were too many wrong ones; the seconds until the next may be tried.
-    fn admit(&self, principal: &str, now: u64) -> Result<(), u64> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match all.get(principal) {
-            Some((since, count)) if *count >= Self::MOST => {
-                let end = since.saturating_add(Self::WINDOW);
-                if now < end {
-                    Err(end.saturating_sub(now))
-                } else {
-                    Ok(())
-                }
-            }
-            _ => Ok(()),
+/// Returns the principal that has the secret. It takes the same time whether there is such a principal
+/// and the secret is wrong, or there is none.
+fn find<'s>(
+    state: &'s State,
+    (tenant, client): (&str, &str),
+    secret: &str,
+) -> Option<&'s Principal> {
+    static NOBODY: LazyLock<Secret> = LazyLock::new(|| Secret::new(&new_guid()));
+    let mut found = None;
+    for known in &state.config.principals {
+        if known.app_id.eq_ignore_ascii_case(client) && known.tenant.eq_ignore_ascii_case(tenant) {
+            found = Some(known);
         }
     }
-
-    fn failed(&self, principal: &str, now: u64) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = all.entry(principal.to_owned()).or_insert((now, 0));
-        if now >= entry.0.saturating_add(Self::WINDOW) {
-            *entry = (now, 0);
-        }
-        entry.1 = entry.1.saturating_add(1);
-    }
+    let known = found.map_or(&*NOBODY, |principal| &principal.secret);
+    let is_right = known.is(secret);
+    found.filter(|_| is_right)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::Attempts;
-
-    #[test]
-    fn wrong_secrets_are_bounded_in_time() {
-        let attempts = Attempts::default();
-        for _ in 0..Attempts::MOST {
-            assert_eq!(attempts.admit("p", 100), Ok(()));
-            attempts.failed("p", 100);
-        }
-        assert_eq!(attempts.admit("p", 103), Err(Attempts::WINDOW - 3));
-        assert_eq!(attempts.admit("q", 103), Ok(()), "others are not held up");
-        assert_eq!(attempts.admit("p", 100 + Attempts::WINDOW), Ok(()));
-        attempts.failed("p", 100 + Attempts::WINDOW);
-        assert_eq!(attempts.admit("p", 100 + Attempts::WINDOW), Ok(()));
+/// Returns whether so many wrong secrets came from where a request for a token comes from, for its
+/// application, that it has to wait in line; and the name of that line.
+pub(crate) fn line(api: &Api, request: &Request) -> Option<String> {
+    if !request.method.eq_ignore_ascii_case("POST") || !is_open(&request.path) {
+        return None;
     }
+    let text = String::from_utf8_lossy(request.body.get(..MOST.min(request.body.len()))?);
+    let client = form(&text).find(|(name, _)| name == "client_id")?.1;
+    api.attempts.wait(request.from, &client, now())?;
+    let place = super::attempts::place(request.from);
+    let client = client.to_ascii_lowercase();
+    Some(format!("{place:?} {client}"))
 }

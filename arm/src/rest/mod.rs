@@ -6,6 +6,8 @@
 //!
 //! What clients send and check is in the reference, arm-clients.
 
+mod admit;
+mod attempts;
 mod authorise;
 mod authorization;
 mod call;
@@ -30,6 +32,7 @@ mod tags;
 mod tests;
 mod watchers;
 
+pub use admit::Admitted;
 pub use change::Preview;
 pub use config::{ApiConfig, Subscription, Tenant};
 pub use request::{Request, Response, Via};
@@ -38,9 +41,9 @@ use crate::error::ArmError;
 use crate::estate::Estate;
 use crate::platform::Platform;
 use crate::principals::new_guid;
+use attempts::Attempts;
 use call::{Answer, Call};
 use caller::Caller;
-use login::Attempts;
 use state::State;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -97,20 +100,10 @@ impl Api {
         *current = Arc::new(next(&current));
     }
 
-    /// Returns how long a body is worth reading, by the head of its request: who has no token is not let
-    /// send much.
-    ///
-    /// # Errors
-    ///
-    /// The request is refused whatever its body is; the answer.
-    pub fn admit(&self, head: &Request) -> Result<usize, Response> {
-        if login::is_open(&head.path) {
-            return Ok(login::MOST);
-        }
-        match Caller::of(head, &self.state()) {
-            Ok(_) => Ok(MAX_BODY),
-            Err(error) => Err(self.dress(refusal(&error, head), head, &new_guid())),
-        }
+    /// Returns the name of the line that a request for a token has to wait in, before it is handled: there
+    /// were too many wrong secrets from where it comes from, for its application.
+    pub fn line(&self, request: &Request) -> Option<String> {
+        login::line(self, request)
     }
 
     /// Answers a request.

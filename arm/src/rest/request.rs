@@ -2,6 +2,7 @@
 
 use crate::error::ArmError;
 use serde_json::Value;
+use std::net::IpAddr;
 
 /// How a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Request {
     pub body: Vec<u8>,
     /// How it came.
     pub via: Via,
+    /// The address that it came from, if it came by the network.
+    pub from: Option<IpAddr>,
 }
 
 impl Request {
@@ -42,6 +45,7 @@ impl Request {
             headers: Vec::new(),
             body: Vec::new(),
             via: Via::Socket,
+            from: None,
         }
     }
 

@@ -1,7 +1,9 @@
 //! The socket and its certificate.
 
+use super::gate::Gate;
 use super::login::Door;
-use super::serve::{Limits, serve};
+use super::serve::{Shared, serve};
+use super::share::Shares;
 use crate::front::ca::{CaError, DIRECTORY, LocalCa};
 use crate::model;
 use postern_arm::rest::Api;
@@ -12,7 +14,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, error, warn};
 
@@ -104,16 +105,11 @@ impl Listener {
     /// The runtime does not take the socket.
     pub async fn run(self, api: Arc<Api>, stop: impl Future<Output = ()>) -> io::Result<()> {
         let listener = TcpListener::from_std(self.listener.try_clone()?)?;
-        let limits = Arc::new(Limits::default());
-        let connections = Arc::new(Semaphore::new(Limits::CONNECTIONS));
+        let (gate, shares) = (Arc::new(Gate::default()), Arc::new(Shares::default()));
         let graceful = hyper_util::server::graceful::GracefulShutdown::new();
         let (mut tls, mut since) = (self.tls().map_err(io::Error::other)?, Instant::now());
         tokio::pin!(stop);
         loop {
-            // The place first: who is not taken waits in the queue of the kernel, which is bounded.
-            let Ok(place) = Arc::clone(&connections).acquire_owned().await else {
-                break;
-            };
             let taken = tokio::select! {
                 taken = listener.accept() => taken,
                 () = &mut stop => break,
@@ -121,9 +117,10 @@ impl Listener {
             let (stream, peer) = match taken {
                 Ok(taken) => taken,
                 Err(error) => {
-                    // Out of descriptors, most likely: those at work will give some back.
+                    // Out of descriptors, most likely: a stranger has to give one back.
                     warn!(%error, "the API cannot take a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    gate.shed();
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                     continue;
                 }
             };
@@ -133,13 +130,24 @@ impl Listener {
                     Err(error) => error!(%error, "the API's certificate cannot be renewed"),
                 }
             }
-            let (tls, api, limits) = (tls.clone(), Arc::clone(&api), Arc::clone(&limits));
-            let watcher = graceful.watcher();
+            let from = peer.ip();
+            // Where everybody is at work, the next ones wait in the queue of the kernel, in their order.
+            let place = tokio::select! {
+                place = gate.place(from) => Arc::new(place),
+                () = &mut stop => break,
+            };
+            let (api, shares) = (Arc::clone(&api), Arc::clone(&shares));
+            let shared = Shared {
+                api,
+                shares,
+                place,
+                from,
+            };
+            let (tls, watcher) = (tls.clone(), graceful.watcher());
             tokio::spawn(async move {
-                if let Err(error) = serve(stream, tls, (api, limits), watcher).await {
+                if let Err(error) = serve(stream, tls, shared, watcher).await {
                     debug!(%peer, %error, "a connection to the API ended");
                 }
-                drop(place);
             });
         }
         let ended = tokio::time::timeout(PATIENCE, graceful.shutdown()).await;

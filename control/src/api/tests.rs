@@ -1,5 +1,7 @@
 //! The listener as clients of good and bad will meet it.
 
+mod crowd;
+
 use super::*;
 use crate::catalog::Catalog;
 use crate::config;
@@ -84,8 +86,12 @@ struct Server {
 
 impl Server {
     fn start(name: &str) -> Self {
+        Self::with(name, CONFIG)
+    }
+
+    fn with(name: &str, text: &str) -> Self {
         let state = Scratch::new(name);
-        let model = model(CONFIG);
+        let model = model(text);
         let key = token_key(&state.0).unwrap();
         let config = api_config(&model, key, Settings::default()).unwrap();
         let api = Arc::new(Api::new(Arc::new(Host), Estate::default(), config));

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,10 @@ pub(super) enum ClientError {
         /// Why.
         source: io::Error,
     },
+    /// Somebody listens there who is not to be told anything.
+    #[error("{}: another user listens there, who is neither root nor the owner of the directory; \
+        nothing was sent. Accepted: a daemon of yours or of root, or another --socket", .0.display())]
+    Stranger(PathBuf),
     /// The daemon closed the connection without an answer.
     #[error("{}: the daemon ended before it answered", .0.display())]
     NoAnswer(PathBuf),
@@ -39,6 +44,25 @@ pub(super) enum ClientError {
     StillRunning(i64),
 }
 
+/// Returns whether who listens may be told secrets: root, the same user, or whoever owns the directory,
+/// where nobody else can make a socket in it.
+fn is_trusted(stream: &UnixStream, path: &Path) -> bool {
+    let Ok(peer) = rustix::net::sockopt::socket_peercred(stream) else {
+        return false;
+    };
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let owner = std::fs::metadata(directory)
+        .ok()
+        .filter(|found| found.mode() & 0o022 == 0)
+        .map(|found| found.uid());
+    let own = rustix::process::geteuid().as_raw();
+    let peer = peer.uid.as_raw();
+    [Some(0), Some(own), owner].contains(&Some(peer))
+}
+
 /// A connection to the daemon.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -50,6 +74,7 @@ impl Client {
     /// Connects to the daemon at `path`.
     pub(super) fn connect(path: &Path) -> Result<Self, ClientError> {
         match UnixStream::connect(path) {
+            Ok(stream) if !is_trusted(&stream, path) => Err(ClientError::Stranger(path.to_owned())),
             Ok(stream) => Ok(Self {
                 stream: BufReader::new(stream),
                 path: path.to_owned(),

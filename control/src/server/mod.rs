@@ -21,6 +21,7 @@ mod watch;
 
 pub use socket::{ControlSocket, DEFAULT_PATH, SocketError};
 
+use crate::api::gate::Gate;
 use crate::api::{ApiError, Door, Listener, SettingsError, api_config, token_key};
 use crate::catalog::Catalog;
 use crate::dns::{DnsError, Resolver};
@@ -33,12 +34,12 @@ use postern_arm::token::TokenKey;
 use said::Said;
 use signals::Signals;
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::UnixListener;
-use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::sync::{Notify, oneshot};
 use tracing::{debug, error, info, warn};
 use watch::Watching;
 
@@ -251,6 +252,13 @@ async fn run(
     let watching = Watching::start(&daemon).map_err(ServerError::Runtime)?;
     let over = Arc::new(Notify::new());
     let served = api.map(|listener| serve_api(listener, &daemon, Arc::clone(&over)));
+    let served = match served.transpose() {
+        Ok(served) => served,
+        Err(error) => {
+            stop(&daemon).await;
+            return Err(ServerError::Runtime(error));
+        }
+    };
     info!(
         epoch = daemon.with(|fabric| fabric.epoch().0),
         socket = %path.display(),
@@ -280,28 +288,47 @@ async fn run(
     ended
 }
 
-/// Serves the API until `over`.
-fn serve_api(listener: Listener, daemon: &Daemon, over: Arc<Notify>) -> JoinHandle<()> {
+/// Serves the API until `over`, on a thread of its own: whatever comes from the network, the control
+/// socket does not wait for it. What is returned ends with the thread.
+fn serve_api(
+    listener: Listener,
+    daemon: &Daemon,
+    over: Arc<Notify>,
+) -> io::Result<oneshot::Receiver<()>> {
     info!(address = %listener.address(), "the API listens");
     let api = Arc::clone(&daemon.api);
-    tokio::spawn(async move {
-        if let Err(error) = listener.run(api, over.notified()).await {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (ends, ended) = oneshot::channel::<()>();
+    let serve = move || {
+        // Dropped at the end, however that comes.
+        let _ends = ends;
+        if let Err(error) = runtime.block_on(listener.run(api, over.notified())) {
             error!(%error, "the API has ended");
         }
-    })
+        // A request that is still at work must not hold up the end.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+    };
+    let thread = std::thread::Builder::new().name("api".to_owned());
+    thread.spawn(serve)?;
+    Ok(ended)
 }
 
 /// Takes connections for ever.
 async fn accept(listener: &UnixListener, daemon: &Arc<Daemon>) -> ServerError {
+    let gate = Arc::new(Gate::default());
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(connection::serve(stream, Arc::clone(daemon)));
+                let place = gate.place(Ipv4Addr::LOCALHOST.into()).await;
+                tokio::spawn(connection::serve(stream, Arc::clone(daemon), place));
             }
             Err(error) => {
-                // Out of descriptors, most likely: those at work will give some back.
+                // Out of descriptors, most likely: one that does nothing has to give one back.
                 warn!(%error, "cannot take a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                gate.shed();
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
     }

@@ -4,14 +4,17 @@
 //! daemon ends, so that the socket of a killed one can be replaced without a race, and a live one
 //! is never robbed of its socket.
 
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags};
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
-use std::os::unix::net::UnixListener;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use tracing::warn;
+
+/// A link is not followed to what it names.
+const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
 /// Where the socket is if nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/run/postern/postern.sock";
@@ -26,6 +29,10 @@ pub enum SocketError {
     /// The path is taken by something else.
     #[error("{}: exists and is not a socket; choose another path with --socket", .0.display())]
     NotASocket(PathBuf),
+    /// Others may put what they like into the directory.
+    #[error("{}: everybody may write there, so that anybody could take the place of the socket; \
+        accepted: a directory that only its owner writes, or one with the sticky bit", .0.display())]
+    Open(PathBuf),
     /// A file or directory could not be made.
     #[error("{}: {doing}: {source}", path.display())]
     Io {
@@ -60,6 +67,7 @@ impl ControlSocket {
     pub fn bind(path: &Path) -> Result<Self, SocketError> {
         refuse_other_files(path)?;
         let made_directory = make_directory(path)?;
+        refuse_open_directory(path)?;
         let lock_path = lock_path(path);
         let lock = lock(path, &lock_path)?;
         remove_stale(path)?;
@@ -145,15 +153,20 @@ fn make_directory(path: &Path) -> Result<Option<PathBuf>, SocketError> {
 }
 
 /// Takes the lock, without waiting for a daemon that holds it.
+///
+/// Whoever can open a file can hold its lock, so nobody else may open this one: what is there and is open
+/// to others, such as the lock of an earlier version, is replaced, unless a daemon answers.
 fn lock(path: &Path, lock_path: &Path) -> Result<File, SocketError> {
-    loop {
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(lock_path)
-            .map_err(failed(lock_path, "open"))?;
+    const TRIES: u32 = 1_000;
+    for _ in 0..TRIES {
+        let file = match own_lock(lock_path)? {
+            Some(file) => file,
+            None if is_answered(path) => return Err(SocketError::AlreadyRunning(path.to_owned())),
+            None => {
+                replace_lock(lock_path)?;
+                continue;
+            }
+        };
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -164,12 +177,84 @@ fn lock(path: &Path, lock_path: &Path) -> Result<File, SocketError> {
         // A daemon that stops removes the file: a lock on a file that is no longer at the path
         // guards nothing, so take the one that is there now.
         let held = file.metadata().map_err(failed(lock_path, "look at"))?;
-        if fs::metadata(lock_path)
+        if fs::symlink_metadata(lock_path)
             .is_ok_and(|found| (found.dev(), found.ino()) == (held.dev(), held.ino()))
         {
             return Ok(file);
         }
     }
+    let source = io::Error::other("somebody else replaces it all the time");
+    Err(failed(lock_path, "lock")(source))
+}
+
+/// Opens the lock file, made if there is none; nothing if it is one that others can open.
+fn own_lock(lock_path: &Path) -> Result<Option<File>, SocketError> {
+    let mut options = File::options();
+    options
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .custom_flags(NO_FOLLOW);
+    match fs::symlink_metadata(lock_path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            match options.clone().create_new(true).open(lock_path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => return made.map(Some).map_err(failed(lock_path, "make")),
+            }
+        }
+        Err(error) => return Err(failed(lock_path, "look at")(error)),
+        Ok(_) => {}
+    }
+    let is_private = |found: &fs::Metadata| {
+        found.is_file()
+            && found.uid() == rustix::process::geteuid().as_raw()
+            && found.mode() & 0o077 == 0
+    };
+    match fs::symlink_metadata(lock_path) {
+        Ok(found) if !is_private(&found) => return Ok(None),
+        _ => {}
+    }
+    match options.open(lock_path) {
+        // It has gone, or is another one, since then.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => own_lock(lock_path),
+        Err(error) => Err(failed(lock_path, "open")(error)),
+        Ok(file) => {
+            let found = file.metadata().map_err(failed(lock_path, "look at"))?;
+            Ok(is_private(&found).then_some(file))
+        }
+    }
+}
+
+fn replace_lock(lock_path: &Path) -> Result<(), SocketError> {
+    match fs::remove_file(lock_path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(
+            lock_path,
+            "replace the lock that others can hold",
+        )(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Returns whether a daemon listens.
+fn is_answered(path: &Path) -> bool {
+    let is_ours = fs::symlink_metadata(path)
+        .is_ok_and(|found| found.uid() == rustix::process::geteuid().as_raw());
+    is_ours && UnixStream::connect(path).is_ok()
+}
+
+/// Refuses a directory in which anybody can remove and make files of others.
+fn refuse_open_directory(path: &Path) -> Result<(), SocketError> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let found = fs::metadata(directory).map_err(failed(directory, "look at"))?;
+    let (writable, sticky) = (found.mode() & 0o002 != 0, found.mode() & 0o1000 != 0);
+    let own = [0, rustix::process::geteuid().as_raw()].contains(&found.uid());
+    if own && (!writable || sticky) {
+        return Ok(());
+    }
+    Err(SocketError::Open(directory.to_owned()))
 }
 
 /// Refuses a path at which there is something else than a socket, before anything is made.
@@ -196,7 +281,6 @@ fn remove_stale(path: &Path) -> Result<(), SocketError> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
-    use std::os::unix::net::UnixStream;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     /// A directory of one test, removed with it.
@@ -256,6 +340,66 @@ mod tests {
         assert!(path.exists());
         let _socket = ControlSocket::bind(&path).unwrap();
         UnixStream::connect(&path).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_others_can_hold_keeps_nobody_out() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("postern.sock");
+        let lock = lock_path(&path);
+        // As an earlier version made it: whoever reads it can hold it, and somebody does.
+        fs::write(&lock, "").unwrap();
+        fs::set_permissions(&lock, fs::Permissions::from_mode(0o644)).unwrap();
+        let held = File::open(&lock).unwrap();
+        held.try_lock().unwrap();
+        let socket = ControlSocket::bind(&path).unwrap();
+        let mode = |path: &Path| fs::symlink_metadata(path).unwrap().mode() & 0o777;
+        assert_eq!((mode(&lock), mode(&path)), (0o600, 0o600));
+        drop(socket);
+        // The same, where a daemon of such a version runs.
+        let listener = UnixListener::bind(&path).unwrap();
+        fs::write(&lock, "").unwrap();
+        fs::set_permissions(&lock, fs::Permissions::from_mode(0o644)).unwrap();
+        let refused = ControlSocket::bind(&path);
+        assert!(matches!(refused, Err(SocketError::AlreadyRunning(_))));
+        assert!(path.exists() && lock.exists());
+        drop(listener);
+        ControlSocket::bind(&path).unwrap();
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_lock_is_not_followed() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("postern.sock");
+        let victim = scratch.0.join("victim");
+        fs::write(&victim, "keep me").unwrap();
+        for target in [&victim, &scratch.0.join("nothing")] {
+            std::os::unix::fs::symlink(target, lock_path(&path)).unwrap();
+            let socket = ControlSocket::bind(&path).unwrap();
+            assert!(!fs::symlink_metadata(lock_path(&path)).unwrap().is_symlink());
+            drop(socket);
+        }
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "keep me");
+        assert!(!scratch.0.join("nothing").exists());
+        // Nor one in the place of the socket.
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        let refused = ControlSocket::bind(&path);
+        assert!(matches!(refused, Err(SocketError::NotASocket(_))));
+    }
+
+    #[test]
+    fn a_directory_that_everybody_writes_is_refused() {
+        let scratch = Scratch::new();
+        let open = scratch.0.join("open");
+        fs::create_dir(&open).unwrap();
+        let path = open.join("postern.sock");
+        let mode = |mode| fs::set_permissions(&open, fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o777);
+        let refused = ControlSocket::bind(&path);
+        assert!(matches!(refused, Err(SocketError::Open(_))), "{refused:?}");
+        assert_eq!(fs::read_dir(&open).unwrap().count(), 0);
+        mode(0o1777);
+        ControlSocket::bind(&path).unwrap();
     }
 
     #[test]

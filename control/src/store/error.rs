@@ -24,6 +24,12 @@ pub enum StoreError {
          (--state-dir DIR), or the end of the other", .0.display()
     )]
     InUse(PathBuf),
+    /// Others may write into the directory.
+    #[error(
+        "{}: others may write into the state directory; accepted: one that only its owner writes \
+         (chmod go-w), who is root or runs postern", .0.display()
+    )]
+    Open(PathBuf),
     /// The keys that an earlier version left cannot be taken over.
     #[error(transparent)]
     Keys(#[from] StateError),

@@ -1,6 +1,7 @@
 //! The state directory: its lock, and how a new store comes into it, in the place of an old one too.
 
 use super::error::StoreError;
+use rustix::fs::OFlags;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -14,12 +15,18 @@ use std::path::{Path, PathBuf};
 pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(failed(dir, "make the state directory"))?;
+    let found = fs::metadata(dir).map_err(failed(dir, "look at"))?;
+    let own = [0, rustix::process::geteuid().as_raw()].contains(&found.uid());
+    if !own || found.mode() & 0o022 != 0 {
+        return Err(StoreError::Open(dir.to_owned()));
+    }
     let path = dir.join("lock");
     let lock = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(&path)
         .map_err(failed(&path, "open"))?;
     match lock.try_lock() {

@@ -69,20 +69,14 @@ fn what_gives_no_token_has_the_code_of_the_token_endpoint() {
             7_000_215,
         ),
         (&path, form("owner", ""), 401, "invalid_client", 7_000_215),
-        (
-            &path,
-            form("ghost", "x"),
-            400,
-            "unauthorized_client",
-            700_016,
-        ),
-        // Of another tenant.
+        (&path, form("ghost", "x"), 401, "invalid_client", 7_000_215),
+        // Of another tenant, which is as good as none.
         (
             &path,
             form("other", "secret of other"),
-            400,
-            "unauthorized_client",
-            700_016,
+            401,
+            "invalid_client",
+            7_000_215,
         ),
         (
             "/nowhere/oauth2/v2.0/token",
@@ -149,7 +143,7 @@ fn what_gives_no_token_has_the_code_of_the_token_endpoint() {
 }
 
 #[test]
-fn guessing_is_slowed_down() {
+fn who_guesses_is_told_to_wait_and_who_knows_gets_in() {
     let world = World::new();
     let path = format!("/{T}/oauth2/v2.0/token");
     let tries: Vec<u16> = (0..30)
@@ -159,16 +153,58 @@ fn guessing_is_slowed_down() {
         tries.iter().filter(|status| **status == 401).count() < 25,
         "{tries:?}"
     );
-    let last = ask(&world, &path, &form("owner", "secret of owner"));
-    assert_eq!(
-        last.status, 429,
-        "the right one waits too: who guesses learns nothing"
-    );
+    let last = ask(&world, &path, &form("owner", "wrong again"));
+    assert_eq!(last.status, 429);
     assert!(last.header("retry-after").unwrap().parse::<u64>().unwrap() <= 10);
-    assert_eq!(
-        ask(&world, &path, &form("reader", "secret of reader")).status,
-        200
-    );
+    let right = ask(&world, &path, &form("owner", "secret of owner"));
+    assert_eq!(right.status, 200, "nobody is locked out by others");
+    let other = ask(&world, &path, &form("reader", "secret of reader"));
+    assert_eq!(other.status, 200);
+    let from = |from: &str, client: &str| {
+        let mut request = request("POST", &path, None).with_body(form(client, "x"));
+        request.from = Some(from.parse().unwrap());
+        request
+    };
+    let line = |request: &Request| world.api.line(request);
+    assert_eq!(line(&from("10.0.0.1", "owner")), None);
+    for _ in 0..10 {
+        world.api.handle(&from("10.0.0.1", "owner"));
+    }
+    assert!(line(&from("10.0.0.1", "owner")).is_some());
+    assert_eq!(line(&from("10.0.0.2", "owner")), None, "from elsewhere");
+    assert_eq!(line(&from("10.0.0.1", "reader")), None, "for another");
+    assert_eq!(world.api.handle(&from("10.0.0.2", "owner")).status, 401);
+    assert_eq!(world.api.handle(&from("10.0.0.1", "owner")).status, 429);
+}
+
+#[test]
+fn whether_there_is_an_application_is_not_told() {
+    let world = World::new();
+    let path = format!("/{T}/oauth2/v2.0/token");
+    let told = |client: &str, form: &str| {
+        let answer = ask(&world, &path, form);
+        let value = answer.value();
+        let text = value["error_description"].as_str().unwrap();
+        let text = text.split(" Trace ID").next().unwrap();
+        let text = text.replace(&format!("app-{client}"), "CLIENT");
+        let headers: Vec<String> = answer.headers.iter().map(|it| it.0.clone()).collect();
+        (answer.status, value["error"].clone(), text, headers)
+    };
+    let without = |client: &str| {
+        let form = form(client, "x");
+        form.split('&')
+            .filter(|field| !field.starts_with("client_secret"))
+            .collect::<Vec<_>>()
+            .join("&")
+    };
+    for _ in 0..12 {
+        let owner = told("owner", &form("owner", "wrong"));
+        assert_eq!(owner, told("ghost", &form("ghost", "wrong")));
+        // One of another tenant, with the secret that it has there.
+        assert_eq!(owner, told("other", &form("other", "secret of other")));
+    }
+    let owner = told("owner", &without("owner"));
+    assert_eq!(owner, told("ghost", &without("ghost")));
 }
 
 #[test]
@@ -254,18 +290,59 @@ fn a_body_is_read_as_far_as_its_head_deserves() {
     let world = World::furnished();
     let head = |path: &str| request("PUT", path, None);
     let token = format!("/{T}/oauth2/v2.0/token");
-    assert_eq!(world.api.admit(&head(&token)), Ok(64 * 1024));
+    let bytes = |request: &Request| world.api.admit(request).map(|admitted| admitted.most);
+    assert_eq!(bytes(&head(&token)), Ok(64 * 1024));
     let refused = world
         .api
         .admit(&head(&net("virtualNetworks/v")))
         .unwrap_err();
     assert_eq!(code(&refused), "AuthenticationFailed");
     assert!(refused.header("x-ms-request-id").is_some());
-    let known = head(&net("virtualNetworks/v")).with_header(
-        "Authorization",
-        &format!("Bearer {}", world.token("nobody")),
-    );
-    assert_eq!(world.api.admit(&known), Ok(MAX_BODY));
+    let as_who = |who: &str, request: Request| {
+        request.with_header("Authorization", &format!("Bearer {}", world.token(who)))
+    };
+    let known = as_who("owner", head(&net("virtualNetworks/v")));
+    let admitted = world.api.admit(&known).unwrap();
+    assert_eq!((admitted.most, admitted.writes), (MAX_BODY, true));
+    assert_eq!(admitted.who, world.api.admit(&known).unwrap().who);
+    // Whoever may not do that anyway does not get to send a body for it.
+    let deployment = |path: &str| group_path("rg") + path + "/deployments/d";
+    for (who, method, path) in [
+        ("nobody", "PUT", net("virtualNetworks/v")),
+        ("reader", "PUT", net("virtualNetworks/v")),
+        ("reader", "PATCH", net("virtualNetworks/v")),
+        ("reader", "DELETE", net("virtualNetworks/v")),
+        ("reader", "PUT", net("virtualNetworks/v/subnets/s")),
+        ("reader", "PUT", group_path("rg")),
+        (
+            "reader",
+            "PUT",
+            deployment("/providers/Microsoft.Resources"),
+        ),
+        ("reader", "PUT", deployment("")),
+        (
+            "reader",
+            "POST",
+            deployment("/providers/Microsoft.Resources") + "/whatIf",
+        ),
+        ("reader", "POST", account("a") + "/listKeys"),
+        (
+            "reader",
+            "PUT",
+            group_path("rg") + "/providers/Microsoft.Resources/tags/default",
+        ),
+    ] {
+        let refused = world.api.admit(&as_who(who, request(method, &path, None)));
+        let refused = refused.unwrap_err();
+        assert_eq!(
+            code(&refused),
+            "AuthorizationFailed",
+            "{who} {method} {path}"
+        );
+    }
+    let read = as_who("reader", request("GET", &net("virtualNetworks/v"), None));
+    let admitted = world.api.admit(&read).unwrap();
+    assert_eq!((admitted.most, admitted.writes), (64 * 1024, false));
 }
 
 #[test]

@@ -7,9 +7,9 @@ mod hostile;
 mod login;
 mod rights;
 mod roles;
+mod secrets;
 mod seen;
 mod walk;
-mod secrets;
 mod writers;
 
 use super::*;

@@ -38,6 +38,26 @@ fn the_directory_is_private_and_one_process_has_it() {
 }
 
 #[test]
+fn a_directory_that_others_write_and_a_lock_that_is_a_link_are_refused() {
+    let scratch = Scratch::new();
+    fs::create_dir(&scratch.0).unwrap();
+    let mode = |mode| fs::set_permissions(&scratch.0, fs::Permissions::from_mode(mode)).unwrap();
+    for open in [0o777, 0o770, 0o1777] {
+        mode(open);
+        let error = Store::open(&scratch.0, &Seal::default()).unwrap_err();
+        assert!(matches!(error, StoreError::Open(_)), "{open:o}: {error}");
+    }
+    mode(0o755);
+    let victim = scratch.0.join("victim");
+    std::os::unix::fs::symlink(&victim, scratch.0.join("lock")).unwrap();
+    let error = Store::open(&scratch.0, &Seal::default()).unwrap_err();
+    assert!(matches!(error, StoreError::Io { .. }), "{error}");
+    assert!(!victim.exists());
+    fs::remove_file(scratch.0.join("lock")).unwrap();
+    scratch.open();
+}
+
+#[test]
 fn a_store_that_another_program_has_open_is_left_alone() {
     let scratch = Scratch::new();
     filled(&scratch);
