@@ -319,7 +319,8 @@ pub(crate) fn place_of(list: &str, name: &str) -> String {
 }
 
 /// Returns whether a property of that name has a secret in any type, if it is a text.
-pub(crate) fn is_secret_name(name: &str) -> bool {
+#[must_use]
+pub fn is_secret_name(name: &str) -> bool {
     WHOLE.iter().any(|known| is(name, known)) || NAMES.iter().any(|known| ends(name, known))
 }
 

@@ -1,6 +1,7 @@
 //! A table of the file, read key by key, with every error collected.
 
 use super::problem::{ConfigError, Problem};
+use postern_arm::types::secret::is_secret_name;
 use std::cell::RefCell;
 use std::str::FromStr;
 use toml::{Table, Value};
@@ -14,8 +15,13 @@ pub(super) struct Errors(RefCell<Vec<ConfigError>>);
 
 impl Errors {
     pub(super) fn add(&self, key: impl Into<String>, value: Option<String>, problem: Problem) {
+        let key = key.into();
+        let value = match may_be_secret(&key) {
+            true => value.map(|_| "(not shown)".to_owned()),
+            false => value,
+        };
         self.0.borrow_mut().push(ConfigError {
-            key: key.into(),
+            key,
             value,
             problem,
         });
@@ -358,6 +364,15 @@ impl<'f> Section<'f> {
     pub(super) fn errors(&self) -> &'f Errors {
         self.errors
     }
+}
+
+/// Returns whether the value of a key may be a secret, which no error may show: by its name, or as a key of
+/// a principal that is not known, and so may be a secret's by a slip.
+fn may_be_secret(key: &str) -> bool {
+    const SHOWN: [&str; 5] = ["name", "appId", "objectId", "tenant", "secretFile"];
+    let last = key.rsplit('.').next().unwrap_or(key);
+    let is_principal = key.to_ascii_lowercase().starts_with("serviceprincipal");
+    is_secret_name(last) || is_principal && !SHOWN.contains(&last)
 }
 
 /// Returns a value as TOML on one line.

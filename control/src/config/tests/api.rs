@@ -140,3 +140,22 @@ fn what_cannot_be_is_told_with_its_key() {
         assert!(!error.contains("12345"), "no secret is told: {error}");
     }
 }
+
+#[test]
+fn a_secret_under_a_wrong_key_is_not_shown() {
+    for text in [
+        "[[servicePrincipal]]\nname = \"ci\"\nappId = \"a\"\nSecret = \"m4rker\"\n",
+        "[[servicePrincipal]]\nname = \"ci\"\nappId = \"a\"\ncredential = \"m4rker\"\n",
+        "[[servicePrincipal]]\nname = \"ci\"\nappId = \"a\"\nsecret = [\"m4rker\"]\n",
+        "servicePrincipal = \"m4rker\"\n",
+        "servicePrincipal = [\"m4rker\"]\n",
+        "clientSecret = \"m4rker\"\n",
+        "[api]\npassword = \"m4rker\"\n",
+        "[[servicePrincipal]]\nname = \"ci\"\nsecret = \"m4rker\n",
+    ] {
+        let error = refused(text);
+        assert!(!error.contains("m4rker"), "{text}: {error}");
+    }
+    let shown = refused("[[servicePrincipal]]\nname = \"ci\"\nappId = \"a/b\"\nsecret = \"x\"\n");
+    assert!(shown.contains("\"a/b\""), "{shown}");
+}
