@@ -5,7 +5,7 @@ use super::gate::Place;
 use super::pace::Paced;
 use super::share::{Shares, busy};
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,9 +15,12 @@ use postern_arm::rest::{Api, Request, Response, Via, too_large};
 use std::convert::Infallible;
 use std::error::Error;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsAcceptor;
 use tracing::error;
 
@@ -76,10 +79,7 @@ pub(super) async fn serve(
     }
 }
 
-async fn answer(
-    request: hyper::Request<Incoming>,
-    shared: &Shared,
-) -> hyper::Response<Full<Bytes>> {
+async fn answer(request: hyper::Request<Incoming>, shared: &Shared) -> hyper::Response<Held> {
     let (head, body) = request.into_parts();
     let headers = head.headers.iter().filter_map(|(name, value)| {
         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
@@ -118,7 +118,7 @@ async fn answer(
     if let Some(line) = shared.api.line(&request) {
         shared.shares.stand(line).await;
     }
-    let Some(_turn) = own.turn(admitted.writes).await else {
+    let Some(turn) = own.turn(admitted.writes).await else {
         return refuse(&ArmError::new(
             503,
             "ServiceUnavailable",
@@ -127,21 +127,59 @@ async fn answer(
     };
     let api = Arc::clone(&shared.api);
     let handled = tokio::task::spawn_blocking(move || api.handle(&request)).await;
-    handled.map_or_else(
-        |error| {
+    let answer = match handled {
+        Ok(answer) => answer,
+        Err(error) => {
             error!(%error, "a request to the API was not answered");
-            refuse(&ArmError::new(
+            return refuse(&ArmError::new(
                 500,
                 "InternalServerError",
                 "The request failed.",
-            ))
-        },
-        into_http,
-    )
+            ));
+        }
+    };
+    // Before the turn ends: until then there are few answers without room.
+    let room = own.room_for_answer(answer.body.len()).await;
+    drop(turn);
+    match room {
+        Ok(room) => {
+            let mut answer = into_http(answer);
+            answer.body_mut().room = Some(room);
+            answer
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+/// An answer, and the room that it has until it is sent.
+#[derive(Debug, Default)]
+struct Held {
+    bytes: Full<Bytes>,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+impl Body for Held {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.bytes).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.bytes.size_hint()
+    }
 }
 
 /// Returns the answer to a request whose body was not read to its end, after which there is no other.
-fn refuse(error: &ArmError) -> hyper::Response<Full<Bytes>> {
+fn refuse(error: &ArmError) -> hyper::Response<Held> {
     let mut answer = Response::from(error);
     if error.status == 429 {
         answer = answer.with_header("Retry-After", "1");
@@ -150,14 +188,14 @@ fn refuse(error: &ArmError) -> hyper::Response<Full<Bytes>> {
 }
 
 /// Makes an answer the last one of its connection.
-fn last(mut answer: hyper::Response<Full<Bytes>>) -> hyper::Response<Full<Bytes>> {
+fn last(mut answer: hyper::Response<Held>) -> hyper::Response<Held> {
     answer
         .headers_mut()
         .insert(CONNECTION, HeaderValue::from_static("close"));
     answer
 }
 
-fn into_http(response: Response) -> hyper::Response<Full<Bytes>> {
+fn into_http(response: Response) -> hyper::Response<Held> {
     let mut builder = hyper::Response::builder().status(response.status);
     for (name, value) in &response.headers {
         // What a client sent is in some of them; what no header can hold is left out.
@@ -166,10 +204,13 @@ fn into_http(response: Response) -> hyper::Response<Full<Bytes>> {
         }
     }
     builder
-        .body(Full::new(Bytes::from(response.body)))
+        .body(Held {
+            bytes: Full::new(Bytes::from(response.body)),
+            room: None,
+        })
         .unwrap_or_else(|error| {
             error!(%error, "an answer of the API cannot be sent");
-            let mut failed = hyper::Response::new(Full::default());
+            let mut failed = hyper::Response::new(Held::default());
             *failed.status_mut() = hyper::StatusCode::INTERNAL_SERVER_ERROR;
             failed
         })

@@ -11,6 +11,8 @@ use tokio::time::timeout;
 const BODIES: usize = 64 * 1024;
 /// That for one principal: four of the longest.
 const BODIES_OF_ONE: usize = 16 * 1024;
+/// Memory for answers that one principal has not read yet, in KiB; a longer one waits until it is alone.
+const ANSWERS_OF_ONE: u32 = 32 * 1024;
 /// Requests that read, at work.
 const READS: usize = 8;
 /// Those of one principal.
@@ -28,6 +30,7 @@ const GUESSES: u64 = 50;
 #[derive(Debug)]
 struct Share {
     bodies: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
 }
@@ -37,6 +40,7 @@ impl Share {
         let semaphore = |count| Arc::new(Semaphore::new(count));
         Self {
             bodies: semaphore(bodies),
+            answers: semaphore(ANSWERS_OF_ONE as usize),
             reads: semaphore(reads),
             writes: semaphore(writes),
         }
@@ -132,6 +136,22 @@ impl Own {
         }
         room.kib = wanted;
         Ok(())
+    }
+
+    /// Makes room for an answer, which holds it until it is read.
+    ///
+    /// # Errors
+    ///
+    /// There is none for some time: the client does not read what it has.
+    pub(super) async fn room_for_answer(
+        &self,
+        bytes: usize,
+    ) -> Result<OwnedSemaphorePermit, ArmError> {
+        let wanted = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        let wanted = wanted.min(ANSWERS_OF_ONE);
+        let permit = Arc::clone(&self.own.answers).acquire_many_owned(wanted);
+        let permit = timeout(PATIENCE, permit).await.map_err(|_| busy())?;
+        permit.map_err(|_| busy())
     }
 
     /// Waits for a turn to be handled: behind one's own requests, and then behind those of others.
