@@ -204,6 +204,9 @@ pub(super) fn hide(record: &mut Value, session: &Session) {
             }
         }
     }
+    if let Some(parameters) = record.pointer_mut("/properties/parameters") {
+        session.without_written(parameters);
+    }
     for part in ["/properties/outputs", "/properties/parameters", "/tags"] {
         if let Some(value) = record.pointer_mut(part) {
             session.without_secrets(value);

@@ -193,6 +193,9 @@ impl<R: Resources> Run<'_, R> {
             return Ok(());
         }
         let mut body = self.body(task, state, instance)?;
+        if let Some(tags) = body.get_mut("tags") {
+            self.session.without_secrets(tags);
+        }
         if instance.id.is(GROUPS) {
             let scope = Scope::Group(
                 instance
@@ -214,15 +217,12 @@ impl<R: Resources> Run<'_, R> {
             .map_err(|error| failed(error, &id.to_string()))?;
         let has_effect = self.resources.has_effect(&id.kind());
         for secret in secret::find(id, &body) {
-            self.session.keep_secret(&secret);
+            self.session.write_secret(&secret);
         }
         match has_effect {
             // What nobody uses is not kept: the password of a machine that there is not.
             false => self.session.without_secrets(&mut body),
             true => self.session.without_carried(&mut body),
-        }
-        if let Some(tags) = body.get_mut("tags") {
-            self.session.without_secrets(tags);
         }
         self.log.writes(id, &*self.resources, has_effect, instance);
         let value = self.resources.put(id, body.clone());

@@ -30,6 +30,8 @@ pub struct Session {
     expressions: RefCell<HashMap<String, Arc<Expression>>>,
     numbers: Cell<u64>,
     secrets: RefCell<Vec<String>>,
+    /// The texts that were written where a type has its secrets, wherever they came from.
+    written: RefCell<Vec<String>>,
     /// The texts of outputs that come from them.
     carried: RefCell<Vec<String>>,
     /// Whether what is worked out has used a secure parameter.
@@ -57,6 +59,7 @@ impl Session {
             numbers: Cell::new(0),
             secrets: RefCell::default(),
             carried: RefCell::default(),
+            written: RefCell::default(),
             is_secret: Cell::new(false),
         }
     }
@@ -108,14 +111,20 @@ impl Session {
     /// Notes the texts in the value of a secure parameter. Short ones tell nothing, and would be found
     /// in everything.
     pub fn keep_secret(&self, value: &Value) {
-        const LEAST: usize = 4;
-        match value {
-            Value::String(text) if text.len() >= LEAST => {
-                self.secrets.borrow_mut().push(text.clone());
-            }
-            Value::Array(items) => items.iter().for_each(|item| self.keep_secret(item)),
-            Value::Object(fields) => fields.values().for_each(|field| self.keep_secret(field)),
-            _ => {}
+        note(&self.secrets, value, 4);
+    }
+
+    /// Notes the texts in a value that is written where a type has a secret. Parameters that have them
+    /// are not shown; an output may be meant to.
+    pub fn write_secret(&self, value: &Value) {
+        note(&self.written, value, 4);
+    }
+
+    /// Takes out what contains a value that was written where a type has a secret.
+    pub fn without_written(&self, value: &mut Value) {
+        let written = self.written.borrow();
+        if !written.is_empty() {
+            strip(value, &written);
         }
     }
 
@@ -123,15 +132,7 @@ impl Session {
     /// another one can take them from there.
     pub fn carry_secret(&self, value: &Value) {
         self.keep_secret(value);
-        const LEAST: usize = 8;
-        match value {
-            Value::String(text) if text.len() >= LEAST => {
-                self.carried.borrow_mut().push(text.clone());
-            }
-            Value::Array(items) => items.iter().for_each(|item| self.carry_secret(item)),
-            Value::Object(fields) => fields.values().for_each(|field| self.carry_secret(field)),
-            _ => {}
-        }
+        note(&self.carried, value, 8);
     }
 
     /// Takes out what contains an output that comes from a secure parameter.
@@ -145,9 +146,11 @@ impl Session {
     /// Returns an error in which the values of secure parameters are not quoted.
     #[must_use]
     pub fn masked(&self, mut error: ArmError) -> ArmError {
-        let secrets = self.secrets.borrow();
-        if !secrets.is_empty() {
-            mask(&mut error, &secrets);
+        for secrets in [&self.secrets, &self.written] {
+            let secrets = secrets.borrow();
+            if !secrets.is_empty() {
+                mask(&mut error, &secrets);
+            }
         }
         error
     }
@@ -158,6 +161,16 @@ impl Session {
         if !secrets.is_empty() {
             strip(value, &secrets);
         }
+    }
+}
+
+/// Notes the texts of so many bytes in a value.
+fn note(into: &RefCell<Vec<String>>, value: &Value, least: usize) {
+    match value {
+        Value::String(text) if text.len() >= least => into.borrow_mut().push(text.clone()),
+        Value::Array(items) => items.iter().for_each(|item| note(into, item, least)),
+        Value::Object(fields) => fields.values().for_each(|field| note(into, field, least)),
+        _ => {}
     }
 }
 

@@ -197,3 +197,18 @@ fn wrong_secrets_of_others_lock_nobody_out() {
         begun.elapsed()
     );
 }
+
+#[test]
+fn who_does_not_read_is_cut_off() {
+    let server = start("crowd-deaf");
+    let mut stream = server.connect_as("localhost");
+    let asks = b"GET /metadata/endpoints HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(200);
+    let begun = Instant::now();
+    while stream.write_all(&asks).is_ok() {
+        assert!(begun.elapsed() < Duration::from_secs(120));
+    }
+    assert_eq!(
+        status(&server.send(&request("GET", "/metadata/endpoints", "", ""))),
+        "200"
+    );
+}
