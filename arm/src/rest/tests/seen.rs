@@ -74,7 +74,7 @@ fn a_template_reads_what_its_deployer_may_read() {
 #[test]
 fn what_if_tells_nothing_that_cannot_be_read() {
     let world = world();
-    let secret = json!({ "location": "koreacentral", "tags": { "secret": "42" } });
+    let secret = json!({ "location": "koreacentral", "tags": { "secret": "forty-two" } });
     for name in ["n", "m"] {
         let path = net(&format!("networkSecurityGroups/{name}"));
         assert_eq!(world.owner("PUT", &path, Some(secret.clone())).status, 201);
@@ -96,7 +96,7 @@ fn what_if_tells_nothing_that_cannot_be_read() {
     assert_eq!(answer.status, 200, "{}", answer.value());
     let text = answer.value().to_string();
     assert!(
-        !text.contains("42") && !text.contains("networkSecurityGroups/m"),
+        !text.contains("forty-two") && !text.contains("networkSecurityGroups/m"),
         "{text}"
     );
     assert!(text.contains("networkSecurityGroups/n"), "{text}");
@@ -104,7 +104,7 @@ fn what_if_tells_nothing_that_cannot_be_read() {
         .value()
         .to_string();
     assert!(
-        text.contains("42") && text.contains("networkSecurityGroups/m"),
+        text.contains("forty-two") && text.contains("networkSecurityGroups/m"),
         "{text}"
     );
 }
@@ -112,7 +112,7 @@ fn what_if_tells_nothing_that_cannot_be_read() {
 #[test]
 fn exports_and_lists_have_what_can_be_read() {
     let world = world();
-    let body = json!({ "location": "koreacentral", "tags": { "secret": "42" } });
+    let body = json!({ "location": "koreacentral", "tags": { "secret": "forty-two" } });
     assert_eq!(
         world
             .owner("PUT", &net("networkSecurityGroups/n"), Some(body))
@@ -135,8 +135,8 @@ fn exports_and_lists_have_what_can_be_read() {
         assert_eq!(answer.status, 200);
         answer.value().to_string()
     };
-    assert!(!text("storer").contains("42") && text("storer").contains("10.0.1.0/24"));
-    assert!(text("owner").contains("42"));
+    assert!(!text("storer").contains("forty-two") && text("storer").contains("10.0.1.0/24"));
+    assert!(text("owner").contains("forty-two"));
     let listed = world.send(
         "storer",
         "GET",
