@@ -38,7 +38,7 @@ fn found(dir: &Path, texts: &[&str]) -> Vec<PathBuf> {
                 .windows(text.len())
                 .any(|part| part == text.as_bytes())
         };
-        if texts.iter().any(|text| has(&text)) {
+        if texts.iter().any(has) {
             all.push(path);
         }
     }
