@@ -4,15 +4,12 @@
 //! It is asked before any of the body is read, so that nobody takes room for what will be refused. It
 //! never lets anything through by itself: every handler asks for itself again.
 
-use super::authorise::rights;
+use super::authorise::table::Path;
 use super::call::Call;
 use super::caller::Caller;
-use super::path::{Parent, Target};
 use super::request::{Request, Response};
-use super::resources::scope_of;
-use super::{Api, MAX_BODY, deployments, groups, login, refusal};
+use super::{Api, MAX_BODY, login, refusal};
 use crate::error::ArmError;
-use crate::id::Scope;
 use crate::principals::new_guid;
 
 /// The longest body of what changes nothing and asks for nothing large.
@@ -62,76 +59,13 @@ impl Api {
         };
         let method = head.method.to_ascii_uppercase();
         let writes = ["PUT", "PATCH", "DELETE"].contains(&method.as_str());
+        let (_, path) = call.check_head()?;
         let may_be_long = match method.as_str() {
-            "PUT" | "PATCH" | "DELETE" | "POST" => call.check_at_the_head(&method)?,
+            "PUT" | "PATCH" => true,
+            "POST" => path == Path::DeploymentAction,
             _ => false,
         };
         let most = if may_be_long { MAX_BODY } else { SMALL };
         Ok(Admitted { most, who, writes })
-    }
-}
-
-impl Call<'_> {
-    /// Checks the right that a request needs in any case, as far as its head tells it; returns whether its
-    /// body may be a long one.
-    fn check_at_the_head(&self, method: &str) -> Result<bool, ArmError> {
-        let Ok(target) = Target::read(&self.request.path) else {
-            // What is wrong with it is told when it is handled.
-            return Ok(false);
-        };
-        let verb = if method == "DELETE" {
-            "delete"
-        } else {
-            "write"
-        };
-        match target {
-            Target::Resource(id) if method != "POST" => {
-                self.caller.enter(&self.state, &id.scope)?;
-                let right = rights::on(&id, verb);
-                self.authorise(&right.action, &right.at)?;
-                Ok(method != "DELETE")
-            }
-            Target::Scope(scope @ Scope::Group(..), words) if words.is_empty() => {
-                self.caller.enter(&self.state, &scope)?;
-                if method != "POST" {
-                    self.authorise(&format!("{}/{verb}", groups::KIND), &scope)?;
-                }
-                Ok(["PUT", "PATCH"].contains(&method))
-            }
-            Target::Scope(scope, words) => self.check_old_path(method, verb, &scope, &words),
-            Target::Word(Parent::Resource(id), word) if method == "POST" => {
-                self.caller.enter(&self.state, &id.scope)?;
-                self.authorise(&format!("{}/{word}/action", id.kind()), &scope_of(&id))?;
-                Ok(id.is(deployments::KIND))
-            }
-            _ => Ok(false),
-        }
-    }
-
-    /// As [`Self::check_at_the_head`], for the path of deployments without their provider.
-    fn check_old_path(
-        &self,
-        method: &str,
-        verb: &str,
-        scope: &Scope,
-        words: &[String],
-    ) -> Result<bool, ArmError> {
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let ([first, name] | [first, name, _]) = words.as_slice() else {
-            return Ok(false);
-        };
-        if !first.eq_ignore_ascii_case("deployments") {
-            return Ok(false);
-        }
-        self.caller.enter(&self.state, scope)?;
-        let kind = deployments::KIND;
-        let at = scope.resource("Microsoft.Resources", &[("deployments", name)]);
-        let action = match (method, words.get(2)) {
-            ("POST", Some(word)) => format!("{kind}/{word}/action"),
-            ("POST", None) => return Ok(false),
-            _ => format!("{kind}/{verb}"),
-        };
-        self.authorise(&action, &scope_of(&at))?;
-        Ok(method != "DELETE")
     }
 }

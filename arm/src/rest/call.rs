@@ -1,6 +1,6 @@
 //! A request under way: who calls, what they see, and where it goes.
 
-use super::authorise::table::Place;
+use super::authorise::table::{Path, Place};
 use super::caller::Caller;
 use super::change::Preview;
 use super::path::{Parent, Target};
@@ -33,18 +33,7 @@ impl Call<'_> {
     ///
     /// What the client is told instead.
     pub(crate) fn answer(&self) -> Answer {
-        self.check_version()?;
-        let target = Target::read(&self.request.path)?;
-        let at = match &target {
-            Target::Other(_) => &Scope::Tenant,
-            Target::Scope(scope, _) | Target::Provider(scope, _) => scope,
-            Target::Resource(id) | Target::Word(Parent::Resource(id), _) => &id.scope,
-            Target::Word(Parent::Scope(scope, _), _) => scope,
-        };
-        self.caller.enter(&self.state, at)?;
-        // What is not in the table is not there, and what is, is asked for before anything is done.
-        let place = Place::of(&target, &self.request.method).ok_or_else(|| self.no_such_path())?;
-        place.authorise(self)?;
+        let (target, _) = self.check_head()?;
         match target {
             Target::Other(words) => subscriptions::tenant_level(self, &words),
             Target::Scope(scope, words) => match &scope {
@@ -58,6 +47,28 @@ impl Call<'_> {
             }
             Target::Word(Parent::Resource(id), word) => self.below(&id, &word),
         }
+    }
+
+    /// Checks what the head of the request tells: whether there is such an operation, and whether the
+    /// caller may. Returns what the path names, and what it is of.
+    ///
+    /// # Errors
+    ///
+    /// The request is refused, whatever its body is.
+    pub(crate) fn check_head(&self) -> Result<(Target, Path), ArmError> {
+        self.check_version()?;
+        let target = Target::read(&self.request.path)?;
+        let at = match &target {
+            Target::Other(_) => &Scope::Tenant,
+            Target::Scope(scope, _) | Target::Provider(scope, _) => scope,
+            Target::Resource(id) | Target::Word(Parent::Resource(id), _) => &id.scope,
+            Target::Word(Parent::Scope(scope, _), _) => scope,
+        };
+        self.caller.enter(&self.state, at)?;
+        // What is not in the table is not there, and what is, is asked for before anything is done.
+        let place = Place::of(&target, &self.request.method).ok_or_else(|| self.no_such_path())?;
+        place.authorise(self)?;
+        Ok((target, place.path))
     }
 
     fn resource(&self, id: &ResourceId) -> Answer {

@@ -2,8 +2,8 @@
 
 use super::error::Problem;
 use super::schema::{
-    BINDINGS, CLEAN, DOCUMENTS, GRANTS, GROUPS, HOST, ISSUED, KEEPS_NONE, MARK, META, NETWORKS, PINS,
-    SEQUENCE, TEXT, VERSION,
+    BINDINGS, CLEAN, DOCUMENTS, GRANTS, GROUPS, HOST, ISSUED, KEEPS_NONE, MARK, META, NETWORKS,
+    PINS, SEQUENCE, TEXT, VERSION,
 };
 use crate::keys::Keys;
 use crate::keys::rows::{self, VNETS};
