@@ -14,13 +14,13 @@ use crate::compile::PortSpec;
 use crate::model::NamespaceRef;
 use ipnet::Ipv4Net;
 use postern_dataplane::policy::PortId;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
 /// How many devices are tried, or looked at, in one look: it holds up requests.
-const MOST: usize = 32;
+const MOST: usize = 16;
 
 /// How long until a device that could not be made is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -40,6 +40,8 @@ pub(super) struct Trouble {
     vanished: HashMap<PortId, Instant>,
     /// Those of them that somebody renamed or took elsewhere: they are to be made anew.
     pub(super) taken: HashSet<PortId>,
+    /// Devices that are to be looked at closely.
+    touched: BTreeSet<PortId>,
     /// When a device was tried last.
     tried: HashMap<PortId, Instant>,
     /// Where fronts cannot listen, and why.
@@ -92,7 +94,8 @@ impl<H: Host> Fabric<H> {
         if !self.trouble.shut.is_empty() || seen.has_changed {
             self.open_fronts(seen.has_changed);
         }
-        self.mend(touched);
+        self.trouble.touched.extend(touched);
+        seen.has_more |= self.mend();
         Ok(seen)
     }
 
@@ -203,6 +206,7 @@ impl<H: Host> Fabric<H> {
         trouble.impaired.retain(|id, _| there.contains(id));
         trouble.vanished.retain(|id, _| there.contains(id));
         trouble.taken.retain(|id| there.contains(id));
+        trouble.touched.retain(|id| there.contains(id));
         trouble.tried.retain(|id, _| there.contains(id));
         self.places.retain(|id, _| there.contains(id));
     }
@@ -282,12 +286,13 @@ impl<H: Host> Fabric<H> {
         self.trouble.shut = shut;
     }
 
-    /// Puts back what was taken off the devices of these ports, and of those that are impaired.
-    fn mend(&mut self, touched: &[PortId]) {
+    /// Puts back what was taken off the devices that were touched, and off those that are impaired.
+    /// Returns whether some were left for the next time.
+    fn mend(&mut self) -> bool {
         let trouble = &self.trouble;
         let is_due = |id: &PortId| {
             let tried = trouble.tried.get(id);
-            touched.contains(id)
+            trouble.touched.contains(id)
                 || (trouble.impaired.contains_key(id) || trouble.vanished.contains_key(id))
                     && tried.is_none_or(|tried| tried.elapsed() >= SHORTLY)
         };
@@ -297,7 +302,9 @@ impl<H: Host> Fabric<H> {
             .filter(|spec| is_due(&spec.id))
             .filter_map(|spec| Some((spec.clone(), *self.places.get(&spec.id)?)))
             .collect();
-        for (spec, place) in due {
+        let is_all = due.len() <= MOST;
+        for (spec, place) in due.into_iter().take(MOST) {
+            self.trouble.touched.remove(&spec.id);
             let port = &spec.name;
             match self.host.mend(&spec, place) {
                 Ok(back) => {
@@ -319,6 +326,11 @@ impl<H: Host> Fabric<H> {
                 Err(error) => self.note_impaired(&spec, error.reason()),
             }
         }
+        if is_all {
+            // Those that have no device now.
+            self.trouble.touched.clear();
+        }
+        !is_all
     }
 
     fn note_impaired(&mut self, spec: &PortSpec, reason: String) {

@@ -11,7 +11,7 @@ use crate::model::NamespaceRef;
 use postern_dataplane::policy::PortId;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Resource, getrlimit, pidfd_open};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter};
@@ -27,6 +27,9 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// What comes together is looked at together.
 const GATHER: Duration = Duration::from_millis(20);
+
+/// How many devices that are not followed are looked at every second.
+const TURN: usize = 8;
 
 /// Where named namespaces are.
 const NAMED: &str = "/run/netns";
@@ -46,6 +49,7 @@ impl Watching {
     /// The thread cannot be made.
     pub(super) fn start(daemon: &Arc<Daemon>) -> io::Result<Self> {
         let (end, life) = io::pipe()?;
+        let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let watch = Watch {
             daemon: Arc::downgrade(daemon),
             end,
@@ -55,7 +59,9 @@ impl Watching {
             processes: HashMap::new(),
             ended: HashSet::new(),
             devices: HashMap::new(),
-            unwatched: HashSet::new(),
+            most: usize::try_from(descriptors / 4).unwrap_or(usize::MAX),
+            unwatched: Vec::new(),
+            turn: 0,
             trouble: String::new(),
         };
         let thread = thread::Builder::new().name("postern-watch".to_owned());
@@ -77,8 +83,11 @@ struct Watch {
     ended: HashSet<u32>,
     /// The devices of ports, each in the namespace that it is in.
     devices: HashMap<PortId, (NamespaceId, DeviceEvents)>,
-    /// Ports whose device cannot be followed: it is looked at every second.
-    unwatched: HashSet<PortId>,
+    /// How many devices are followed at most: each takes a descriptor, and others need some too.
+    most: usize,
+    /// Ports whose device is not followed: some are looked at every second, in turns.
+    unwatched: Vec<PortId>,
+    turn: usize,
     /// What went wrong last, to say it once.
     trouble: String,
 }
@@ -196,22 +205,29 @@ impl Watch {
                 .is_some_and(|at| at.place == Some(*place) && events.has(&at.device, &at.routes))
         });
         let mut touched = Vec::new();
-        let mut unwatched = HashSet::new();
+        let (mut unwatched, mut is_full) = (Vec::new(), false);
         for (port, at) in placed {
             let Some(place) = at.place.filter(|_| !self.devices.contains_key(&port)) else {
                 continue;
             };
+            if is_full || self.devices.len() >= self.most {
+                unwatched.push(port);
+                continue;
+            }
             match DeviceEvents::open(&at.namespace, place, &at.device, &at.routes) {
                 Ok(events) => {
                     self.devices.insert(port, (place, events));
                     touched.push(port);
                 }
                 Err(error) => {
-                    debug!(port = port.0, %error, "the device is looked at every second");
-                    unwatched.insert(port);
+                    debug!(port = port.0, %error, "the device is not followed");
+                    // Out of descriptors, most likely: the others would fare the same.
+                    is_full = !error.is_absence();
+                    unwatched.push(port);
                 }
             }
         }
+        unwatched.sort_unstable();
         self.unwatched = unwatched;
         touched
     }
@@ -229,8 +245,11 @@ impl Watch {
                 touched.push(*port);
             }
         }
-        if !is_told {
-            touched.extend(&self.unwatched);
+        if !is_told && !self.unwatched.is_empty() {
+            let first = self.turn % self.unwatched.len();
+            let turn = self.unwatched.iter().cycle().skip(first);
+            touched.extend(turn.take(TURN.min(self.unwatched.len())));
+            self.turn = first + TURN;
         }
         self.drain();
         Ok(ToldOf {
