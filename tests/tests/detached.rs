@@ -487,3 +487,120 @@ fn another_process_that_has_the_number_is_not_attached() {
     until_port(&fabric, "nic/box", &format!("detached: no process {pid}"));
     assert!(fabric.stop(Signal::TERM).success());
 }
+
+/// A file system in memory over a directory; unmounted on drop.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn mount(path: std::path::PathBuf) -> Self {
+        std::fs::create_dir_all(&path).unwrap();
+        let disk = Self(path);
+        disk.run(&["-t", "tmpfs", "-o", "size=4m", "tmpfs"]);
+        disk
+    }
+
+    fn run(&self, arguments: &[&str]) {
+        let mut mount = Command::new("mount");
+        let _ = run(mount.args(arguments).arg(&self.0)).expect_success();
+    }
+
+    /// Writes until nothing more fits.
+    fn fill(&self) {
+        use std::io::Write;
+        let mut options = std::fs::OpenOptions::new();
+        let filler = options.create(true).append(true);
+        let mut filler = filler.open(self.0.join("filler")).unwrap();
+        for size in [4096, 1] {
+            while filler.write_all(&vec![1; size]).is_ok() {}
+        }
+    }
+
+    fn empty(&self) {
+        std::fs::remove_file(self.0.join("filler")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        run(Command::new("umount").arg("-l").arg(&self.0));
+    }
+}
+
+/// The endpoints that are on.
+fn endpoints(fabric: &Fabric) -> usize {
+    let listed = fabric.json(&["endpoint", "list"]);
+    listed.as_array().unwrap().len()
+}
+
+fn enable(fabric: &Fabric, endpoint: &str) -> postern_tests::Output {
+    fabric.postern(&["endpoint", "enable", "VNet1/subnet1", endpoint])
+}
+
+#[test]
+fn a_disk_that_takes_no_writing_stops_no_start() {
+    if !privileged() {
+        return;
+    }
+    let mut fabric = Fabric::prepare(&World::default().to_string());
+    let disk = SmallDisk::mount(fabric.dir().path().join("state"));
+    fabric.run();
+    fabric.endpoint("enable", "subnet1", "Microsoft.Sql");
+    assert!(fabric.stop(Signal::TERM).success());
+    disk.run(&["-o", "remount,ro"]);
+    for end in [Signal::KILL, Signal::TERM] {
+        fabric.run();
+        assert!(fabric.log().contains("the state can be read only"));
+        assert_eq!(endpoints(&fabric), 1);
+        until_pings(fabric.namespace("vm0"), VM1);
+        let told = enable(&fabric, "Microsoft.Storage");
+        assert_eq!(told.code, Some(1), "{told}");
+        assert!(told.stderr.contains("cannot be written"), "{told}");
+        assert_eq!(endpoints(&fabric), 1);
+        if end == Signal::KILL {
+            fabric.stop(end);
+        }
+    }
+    // It is well again, without a restart.
+    disk.run(&["-o", "remount,rw"]);
+    enable(&fabric, "Microsoft.Storage").expect_success();
+    fabric.stop(Signal::KILL);
+    fabric.run();
+    assert_eq!(endpoints(&fabric), 2);
+    assert!(fabric.stop(Signal::TERM).success());
+}
+
+#[test]
+fn a_full_disk_stops_no_start_and_loses_nothing() {
+    if !privileged() {
+        return;
+    }
+    let mut fabric = Fabric::prepare(&World::default().to_string());
+    let disk = SmallDisk::mount(fabric.dir().path().join("state"));
+    fabric.run();
+    disk.fill();
+    // What room the store has of its own is used up before a change is refused.
+    let mut is_on = false;
+    let refused = (0..500).find_map(|_| {
+        let verb = if is_on { "disable" } else { "enable" };
+        let told = fabric.postern(&["endpoint", verb, "VNet1/subnet1", "Microsoft.Sql"]);
+        is_on ^= told.success();
+        (!told.success()).then_some(told)
+    });
+    if let Some(told) = refused {
+        assert!(told.stderr.contains("disk"), "{told}");
+        assert!(!told.stderr.contains("damaged"), "{told}");
+    }
+    for end in [Signal::TERM, Signal::KILL, Signal::TERM] {
+        fabric.stop(end);
+        disk.fill();
+        fabric.run();
+        assert_eq!(endpoints(&fabric), usize::from(is_on));
+        until_pings(fabric.namespace("vm0"), VM1);
+    }
+    disk.empty();
+    enable(&fabric, "Microsoft.Storage").expect_success();
+    fabric.stop(Signal::KILL);
+    fabric.run();
+    assert_eq!(endpoints(&fabric), usize::from(is_on) + 1);
+    assert!(fabric.stop(Signal::TERM).success());
+}

@@ -386,7 +386,7 @@ fn a_container_attaches_by_its_pid() {
     let mut bystander = Connection::open(fabric.namespace("vm0"), storage).unwrap();
 
     let container = Container::start();
-    let with_container = World {
+    let with = |container: &Container| World {
         tail: format!(
             "[[networkInterface]]\nname = \"box\"\nvirtualNetwork = \"VNet1\"\n\
              subnet = \"subnet1\"\nprivateIPAddress = \"{CONTAINER}\"\nnamespace = \"pid:{}\"\n",
@@ -394,6 +394,7 @@ fn a_container_attaches_by_its_pid() {
         ),
         ..World::default()
     };
+    let with_container = with(&container);
     fabric.apply(&with_container.to_string());
     assert_eq!(container.source_at(at(VM0, 8080)), CONTAINER);
     assert_eq!(container.source_at(at(INTERNET, 443)), PUBLIC_DEFAULT);
@@ -420,6 +421,12 @@ fn a_container_attaches_by_its_pid() {
         let state = fabric.port_state("nic/box").unwrap();
         state.starts_with("detached: no process ")
     });
+    bystander.expect_alive();
+    // Started again it has another number, and the file that has it attaches it.
+    let container = Container::start();
+    fabric.apply(&with(&container).to_string());
+    assert_eq!(container.source_at(storage), PUBLIC_DEFAULT);
+    drop(container);
     bystander.expect_alive();
     until(
         "the file without the container applies",

@@ -71,12 +71,28 @@ pub enum StoreError {
         /// Why.
         problem: String,
     },
-    /// After a failed write the file could not be opened again.
+    /// The file cannot be opened for writing, at the start or since a failed write.
     #[error(
-        "{}: cannot be written since an earlier failure; accepted: a restart once the disk is well again",
+        "{}: cannot be written; accepted: the change again once the disk takes it, or a restart then",
         .0.display()
     )]
     Lost(PathBuf),
+}
+
+impl StoreError {
+    /// Returns whether the disk takes no writing, and nothing is wrong with what is on it.
+    pub(super) fn is_of_the_disk(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if takes_nothing(source))
+    }
+}
+
+/// Returns whether the disk is full, or not to be written to.
+fn takes_nothing(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(
+        error.kind(),
+        QuotaExceeded | ReadOnlyFilesystem | StorageFull
+    )
 }
 
 /// What is wrong with a store.
@@ -98,6 +114,19 @@ pub enum Problem {
     /// The keys contradict each other.
     #[error("{0}")]
     Keys(#[from] Damage),
+}
+
+impl Problem {
+    /// Returns what the system said if the disk takes no writing, which is no damage.
+    pub(super) fn of_the_disk(self) -> Result<io::Error, Self> {
+        match self {
+            Self::File(error) => match *error {
+                redb::Error::Io(error) if takes_nothing(&error) => Ok(error),
+                error => Err(Self::File(Box::new(error))),
+            },
+            other => Err(other),
+        }
+    }
 }
 
 impl<E: Into<redb::Error>> From<E> for Problem {

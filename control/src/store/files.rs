@@ -28,6 +28,11 @@ pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
         .mode(0o600)
         .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(&path)
+        // A disk that takes no writing has it from before.
+        .or_else(|error| match error.kind() {
+            io::ErrorKind::ReadOnlyFilesystem => File::open(&path),
+            _ => Err(error),
+        })
         .map_err(failed(&path, "open"))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
@@ -125,6 +130,9 @@ fn old_name(path: &Path) -> PathBuf {
 ///
 /// As the system.
 pub(super) fn retire(path: &Path) -> Result<(), StoreError> {
+    if !path.exists() {
+        return Ok(());
+    }
     match fs::rename(path, path.with_extension("json.old")) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(failed(path, "put away")(error))

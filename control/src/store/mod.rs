@@ -8,6 +8,9 @@
 //! The database is redb's, in one file; this process has it alone. A file that is damaged, foreign or
 //! of a later version is refused and left as it is.
 //!
+//! A disk that is full or takes no writing stops no start: what is on it is read and comes into force, and
+//! changes are refused until it takes them.
+//!
 //! No secret is kept, nor the text of the configuration file, which has some: digests under a key of
 //! the state directory stand for them. A file of an earlier version, which kept them, is written anew
 //! without them when it is opened, and the old one is overwritten.
@@ -15,6 +18,7 @@
 mod change;
 mod error;
 mod files;
+mod memory;
 mod read;
 mod schema;
 mod secrets;
@@ -28,6 +32,7 @@ pub use secrets::{mark, seal_host};
 
 use crate::keys::{Keys, file, rows};
 use change::Rows;
+use memory::Memory;
 use postern_arm::estate::Estate;
 use postern_arm::seal::Seal;
 use read::Contents;
@@ -38,6 +43,7 @@ use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use tracing::error;
 
 /// Where the state is kept unless told otherwise.
 pub const DEFAULT_DIR: &str = "/var/lib/postern";
@@ -55,6 +61,7 @@ type Open = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
 pub struct Store {
     path: PathBuf,
     open: Open,
+    schema: Schema,
     inner: Mutex<Inner>,
     /// Held for its lock on the state directory.
     _lock: Option<File>,
@@ -63,7 +70,7 @@ pub struct Store {
 /// The database, and what of it is looked at with every change.
 #[derive(Debug)]
 struct Inner {
-    /// Nothing once it could not be opened again after a failed write.
+    /// Nothing while it cannot be opened for writing.
     database: Option<Database>,
     sequence: u64,
     /// The keys that are written.
@@ -94,31 +101,70 @@ impl Store {
     fn open_as(dir: &Path, seal: &Seal, schema: Schema) -> Result<(Self, Saved), StoreError> {
         let lock = files::lock(dir)?;
         let path = dir.join(FILE);
-        files::erase_left(&path)?;
-        if !path.exists() {
-            create(dir, &path, schema)?;
-        }
-        let open = || {
-            let place = path.clone();
-            let open = Box::new(move || builder().open(&place));
-            Self::with(path.clone(), open, schema)
+        let opened = match Self::open_to_write(dir, &path, seal, schema) {
+            Err(error) if error.is_of_the_disk() && path.exists() => {
+                let error = crate::chain(&error);
+                error!(error, "the state can be read only: changes are refused");
+                Self::open_to_read(&path, schema)
+            }
+            opened => opened,
         };
-        let (mut store, mut contents) = open()?;
-        if !contents.is_clean() {
-            drop(store);
-            clean(dir, &path, schema, seal, contents)?;
-            (store, contents) = open()?;
-        }
-        // Taken over by now: it must not be taken for new if ever the store is.
-        files::retire(&dir.join(file::FILE))?;
+        let (store, contents) = opened?;
         let _lock = Some(lock);
         Ok((Self { _lock, ..store }, contents.saved))
     }
 
+    fn open_to_write(
+        dir: &Path,
+        path: &Path,
+        seal: &Seal,
+        schema: Schema,
+    ) -> Result<(Self, Contents), StoreError> {
+        files::erase_left(path)?;
+        if !path.exists() {
+            create(dir, path, schema)?;
+        }
+        let open = || Self::with(path.to_owned(), open_at(path), schema);
+        let (mut store, mut contents) = open()?;
+        if !contents.is_clean() {
+            drop(store);
+            clean(dir, path, schema, seal, contents)?;
+            (store, contents) = open()?;
+        }
+        // Taken over by now: it must not be taken for new if ever the store is.
+        files::retire(&dir.join(file::FILE))?;
+        Ok((store, contents))
+    }
+
+    /// Reads a store that cannot be opened for writing, which reading needs too, from a copy.
+    fn open_to_read(path: &Path, schema: Schema) -> Result<(Self, Contents), StoreError> {
+        let bytes = std::fs::read(path).map_err(|source| StoreError::Io {
+            path: path.to_owned(),
+            step: "read",
+            source,
+        })?;
+        let bytes = Mutex::new(Some(bytes));
+        let copy = Box::new(move || {
+            let bytes = bytes.lock().unwrap_or_else(PoisonError::into_inner).take();
+            builder().create_with_backend(Memory::new(bytes.unwrap_or_default()))
+        });
+        let (mut store, contents) = Self::with(path.to_owned(), copy, schema)?;
+        store.open = open_at(path);
+        store.inner().database = None;
+        Ok((store, contents))
+    }
+
     fn with(path: PathBuf, open: Open, schema: Schema) -> Result<(Self, Contents), StoreError> {
-        let damaged = |problem| StoreError::Damaged {
-            path: path.clone(),
-            problem,
+        let damaged = |problem: Problem| match problem.of_the_disk() {
+            Ok(source) => StoreError::Io {
+                path: path.clone(),
+                step: "open for writing",
+                source,
+            },
+            Err(problem) => StoreError::Damaged {
+                path: path.clone(),
+                problem,
+            },
         };
         let database = open().map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path.clone()),
@@ -139,6 +185,7 @@ impl Store {
         let store = Self {
             path,
             open,
+            schema,
             inner,
             _lock,
         };
@@ -190,9 +237,11 @@ impl Store {
         if rows.is_empty() {
             return Ok(());
         }
-        let Some(database) = &inner.database else {
-            return Err(StoreError::Lost(self.path.clone()));
+        let database = match inner.database.take() {
+            Some(database) => database,
+            None => self.open_again(inner.sequence)?,
         };
+        let database = inner.database.insert(database);
         let next = inner.sequence.saturating_add(1);
         let written = attempt(database, |transaction| rows.write(transaction, next));
         if let Err(error) = written {
@@ -200,6 +249,16 @@ impl Store {
         }
         inner.sequence = next;
         Ok(())
+    }
+
+    /// Opens the database that could not be opened for writing so far, if it is still what is in force.
+    fn open_again(&self, sequence: u64) -> Result<Database, StoreError> {
+        let lost = || StoreError::Lost(self.path.clone());
+        let database = (self.open)().map_err(|_| lost())?;
+        let prepared = self.schema.prepare(&database);
+        let is_ours = matches!(prepared, Ok(Ok(())))
+            && read::sequence(&database).is_ok_and(|found| found == sequence);
+        if is_ours { Ok(database) } else { Err(lost()) }
     }
 
     /// Opens the database again after a failed write, which it demands, and looks whether the change
@@ -224,6 +283,12 @@ impl Store {
             source: Box::new(error),
         })
     }
+}
+
+/// Returns how the database at a path is opened.
+fn open_at(path: &Path) -> Open {
+    let path = path.to_owned();
+    Box::new(move || builder().open(&path))
 }
 
 /// Returns how databases are opened. All of it is read anyway, so that every checksum may as well be
