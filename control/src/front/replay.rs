@@ -23,6 +23,11 @@ impl<S> Replay<S> {
         }
     }
 
+    /// Returns the stream as it is.
+    pub const fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
     /// Returns the stream.
     pub fn into_inner(self) -> S {
         self.stream

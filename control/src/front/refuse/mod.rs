@@ -113,8 +113,27 @@ impl Refuser<'_> {
         match spoken {
             Spoken::Http2 => self.http2(Replay::new(bytes, tls)).await,
             Spoken::Http1 => self.in_time(self.http1(tls, bytes)).await,
-            Spoken::Amqp => self.in_time(self.amqp(tls, bytes)).await,
-            Spoken::Kafka => self.in_time(self.kafka(tls, bytes)).await,
+            Spoken::Amqp | Spoken::Kafka => self.messages(tls, spoken, bytes).await,
+        }
+    }
+
+    /// Refuses a client of messages, of which `bytes` have been read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::refuse`].
+    pub async fn messages<S>(
+        &self,
+        stream: &mut S,
+        spoken: Spoken,
+        bytes: Vec<u8>,
+    ) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        match spoken {
+            Spoken::Kafka => self.in_time(self.kafka(stream, bytes)).await,
+            _ => self.in_time(self.amqp(stream, bytes)).await,
         }
     }
 

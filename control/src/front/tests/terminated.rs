@@ -150,6 +150,32 @@ async fn a_refused_upload_hears_why_and_an_unknown_protocol_is_named() {
 }
 
 #[tokio::test]
+async fn amqp_inside_is_one_call_by_the_server_name() {
+    const AMQP: &[u8] = b"AMQP\0\x01\0\0";
+    let plan = Plan::new(Protocol::Tls, echo().await);
+    let mut scene = Scene::new(&plan);
+    let mut doors = doors(&plan, scene.address.port());
+    for door in &mut doors {
+        door.front.terminates = true;
+        door.dialect = crate::front::refusal::Dialect::Messaging;
+    }
+    scene.apply(doors, judge(ALLOWED, OTHER));
+    let stream = scene.call(ALLOWED).await;
+    let mut tls = tls_offering(&scene.ca, stream, CONTOSO, &[]).await.unwrap();
+    tls.write_all(AMQP).await.unwrap();
+    hears(&mut tls, "AMQP\0\u{1}\0\0").await;
+    let stream = scene.call(OTHER).await;
+    let mut tls = tls_offering(&scene.ca, stream, CONTOSO, &[]).await.unwrap();
+    tls.write_all(AMQP).await.unwrap();
+    hears(&mut tls, "AMQP\0\u{1}\0\0").await;
+    tls.write_all(&[0, 0, 0, 12, 2, 0, 0, 0, 0, 0x53, 0x10, 0x45])
+        .await
+        .unwrap();
+    let answer = rest(&mut tls).await;
+    assert!(answer.contains("amqp:unauthorized-access"), "{answer:?}");
+}
+
+#[tokio::test]
 async fn without_a_name_one_door_at_the_address_is_meant_and_no_other() {
     let scene = scene(http_echo().await, Behind::Clear).await;
     // Two accounts have the address: nobody is meant, and the handshake ends.

@@ -6,12 +6,12 @@
 use crate::front::caller::{Ends, called};
 use crate::front::connection::{Shared, count_and_log};
 use crate::front::counters::{Desk, ListenerCounters};
-use crate::front::door::Door;
+use crate::front::door::{Door, Doors};
 use crate::front::http::{Head, HeadError};
 use crate::front::places::{Phase, Place};
 use crate::front::protocol::Protocol;
 use crate::front::refusal::reply::Reply;
-use crate::front::refusal::{Refusal, bad_request, misdirected, unavailable};
+use crate::front::refusal::{Cause, Refusal, bad_request, misdirected, unavailable};
 use crate::model::NamespaceRef;
 use postern_dataplane::policy::Ruling;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -78,38 +78,55 @@ impl Court {
         if !is_here {
             return Verdict::Answer(misdirected());
         }
+        match self.decide(&doors, &door, head.host.clone()) {
+            Ok(case) => Verdict::Forward(case),
+            Err(cause) => {
+                let refusal = self.refusal(&door, name, cause);
+                Verdict::Answer(refusal.reply(door.dialect, head))
+            }
+        }
+    }
+
+    /// Decides about a call of a door, and counts and logs what differs from the last.
+    pub(super) fn decide(
+        &self,
+        doors: &Doors,
+        door: &Arc<Door>,
+        host: Option<String>,
+    ) -> Result<Case, Cause> {
         let ruling = doors.judge.decide(&self.ends.caller, door.resource);
         let desk = self.shared.desk(&door.name);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Some((door.name.clone(), ruling));
         if *last != now || !ruling.is_allowed() {
             *last = now;
-            count_and_log(
-                &doors.judge,
-                &desk,
-                &door,
-                &self.ends,
-                head.host.clone(),
-                ruling,
-            );
+            count_and_log(&doors.judge, &desk, door, &self.ends, host, ruling);
         }
+        drop(last);
         match ruling {
             Ruling::Allow { .. } => {
                 self.place.turn(Phase::Relayed);
-                Verdict::Forward(Case { door, desk })
+                let door = Arc::clone(door);
+                Ok(Case { door, desk })
             }
-            Ruling::Deny(by) => {
-                let host = name.unwrap_or(&door.host);
-                let refusal = Refusal {
-                    resource: &door.name,
-                    host,
-                    caller: self.ends.caller,
-                    cause: by.into(),
-                    at: SystemTime::now(),
-                    id: self.shared.number(),
-                };
-                Verdict::Answer(refusal.reply(door.dialect, head))
-            }
+            Ruling::Deny(by) => Err(by.into()),
+        }
+    }
+
+    /// Returns the refusal of a call of a door, by the name that was asked for.
+    pub(super) fn refusal<'r>(
+        &'r self,
+        door: &'r Door,
+        name: Option<&'r str>,
+        cause: Cause,
+    ) -> Refusal<'r> {
+        Refusal {
+            resource: &door.name,
+            host: name.unwrap_or(&door.host),
+            caller: self.ends.caller,
+            cause,
+            at: SystemTime::now(),
+            id: self.shared.number(),
         }
     }
 

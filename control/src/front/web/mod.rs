@@ -1,12 +1,13 @@
 //! Connections whose requests are read: HTTP in the clear, and HTTP inside TLS that the front ends.
 //!
 //! `judge` decides about each request, `http1` and `http2` carry requests to backends and answers
-//! back.
+//! back. `messages` is for what else is inside TLS: AMQP and Kafka, where a connection is one call.
 
 mod exchange;
 mod http1;
 mod http2;
 mod judge;
+mod messages;
 
 pub(super) use judge::Court;
 
@@ -70,14 +71,18 @@ pub(super) async fn inside_tls(court: Court, stream: TcpStream, opening: Opening
         Ok(Ok(tls)) => tls,
     };
     let activity = court.place.activity.clone();
+    let dialect = door.dialect;
     let mut bytes = Vec::new();
     let mut is_http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
     if !is_http2 {
-        let read = timeout_at(deadline, spoken(&mut tls, Dialect::Generic)).await;
+        let read = timeout_at(deadline, spoken(&mut tls, dialect)).await;
         match read {
             Err(_) => return court.counters.timed_out.count(),
             Ok(Err(_)) => return court.counters.hung_up.count(),
             Ok(Ok((spoken, read))) => {
+                if matches!(spoken, Spoken::Amqp | Spoken::Kafka) {
+                    return Box::pin(messages::serve(&court, tls, spoken, read)).await;
+                }
                 is_http2 = spoken == Spoken::Http2;
                 bytes = read;
             }
