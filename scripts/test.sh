@@ -92,6 +92,9 @@ install_missing "cc=gcc libc6-dev" ip=iproute2 nft=nftables iperf3=iperf3 runc=r
 # Programs that no directory of PATH has, or a module.
 [ -n "$(compgen -G '/usr/lib/postgresql/*/bin/initdb')" ] || install_missing "initdb=postgresql"
 python3 -c 'import ensurepip, venv' 2>/dev/null || install_missing "venv=python3-venv"
+# Of the ODBC driver that a PyPI package brings.
+python3 -c 'import ctypes; ctypes.CDLL("libltdl.so.7")' 2>/dev/null ||
+    install_missing "libltdl=libltdl7 libgssapi-krb5-2"
 ensure_rust
 ensure_deny
 ensure_clients

@@ -2,6 +2,7 @@
 //! up by `postern az setup`.
 
 use crate::fabric::Fabric;
+use crate::netns::Netns;
 use crate::servers::installed;
 use crate::tools::{Output, run};
 use serde_json::Value;
@@ -47,6 +48,20 @@ pub fn azure_head() -> String {
          [[roleAssignment]]\nprincipal = \"reader\"\nrole = \"Reader\"\n",
         free_port()
     )
+}
+
+/// Returns `az` in a namespace, for what needs no login: calls of services.
+///
+/// # Panics
+///
+/// Panics if it is not installed.
+#[must_use]
+#[track_caller]
+pub fn az_command(namespace: &Netns, fabric: &Fabric) -> Command {
+    let mut command = namespace.command(&installed("az/bin/az").to_string_lossy());
+    command.env("AZURE_CONFIG_DIR", fabric.dir().path().join("az-config"));
+    command.env("AZURE_CORE_COLLECT_TELEMETRY", "no");
+    command
 }
 
 /// Returns what kinds of change a what-if foretells, of the resources that the template is about.

@@ -32,7 +32,8 @@ mod world;
 
 pub use arm::{Answer, Arm, group_id, network_id};
 pub use azure::{
-    Azure, OWNER, READER, SECRET, SUBSCRIPTION, TENANT, azure_head, bind, free_port, planned,
+    Azure, OWNER, READER, SECRET, SUBSCRIPTION, TENANT, az_command, azure_head, bind, free_port,
+    planned,
 };
 pub use bird::{Bird, Speaker};
 pub use control::Control;

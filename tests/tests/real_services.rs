@@ -164,6 +164,29 @@ fn the_sdk_stores_from_the_allowed_subnet_and_its_sibling_hears_the_services_own
 }
 
 #[test]
+fn a_front_that_ends_tls_keeps_accounts_of_one_server_apart() {
+    if !privileged() {
+        return;
+    }
+    let ends = format!("{FRONT}tls = \"terminate\"\nconnectTls = true\n");
+    let store = Store::start(&storage("", "").replace(FRONT, &ends));
+    store.expect_served("vm0", CONTOSO, 16);
+    store.expect_refused("vm1", CONTOSO);
+    store.expect_served("vm1", FABRIKAM, 1);
+    // The server name of the account that is open, and the host of the one that is not.
+    for version in ["--http1.1", "--http2"] {
+        let mut curl = store.fabric.namespace("vm1").command("curl");
+        curl.args(["-sS", "--max-time", "60", version, "--cacert"]);
+        curl.arg(&store.ca);
+        curl.args(["-o", "/dev/null", "-w", "%{http_code} %{http_version}"]);
+        curl.args(["-H", &format!("Host: {CONTOSO}")]);
+        let heard = run(curl.arg(format!("https://{FABRIKAM}/letters"))).expect_success();
+        let spoken = if version == "--http2" { "2" } else { "1.1" };
+        assert_eq!(heard.stdout, format!("421 {spoken}"), "{heard}");
+    }
+}
+
+#[test]
 fn an_ip_rule_lets_a_host_in_by_its_public_address_alone() {
     if !privileged() {
         return;
