@@ -9,8 +9,8 @@
 )]
 
 use postern_tests::{
-    Arm, Azure, Connection, Fabric, INTERNET, PUBLIC_DEFAULT, STORAGE, TcpServer, at, azure_head,
-    bind, group_id, network_id, planned, privileged, run,
+    Arm, Azure, Connection, Fabric, INTERNET, PUBLIC_DEFAULT, STORAGE, TcpServer, TempDir, at,
+    azure_head, bind, group_id, network_id, planned, privileged, run,
 };
 use serde_json::{Value, json};
 use std::io::ErrorKind;
@@ -139,9 +139,11 @@ fn writers_with_etags_lose_no_update() {
     let azure = Azure::setup(&fabric);
     azure.az("group create -n rg -l koreacentral");
     azure.az("network vnet create -g rg -n hub --address-prefixes 10.0.0.0/16 --tags n=0");
+    let folder = TempDir::create();
     let writer = || {
         let mut command = azure.sdk("count.py");
         command.args(["rg", "hub", &EACH.to_string()]);
+        command.arg(folder.path()).arg("2");
         command
     };
     let said = thread::scope(|scope| {
