@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a peer may take to answer before the case counts it as lost.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// How a connection ended, as one side saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

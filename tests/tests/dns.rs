@@ -17,7 +17,7 @@ use std::time::Duration;
 const RESOLVER: SocketAddrV4 = at(Ipv4Addr::new(168, 63, 129, 16), 53);
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Two networks with the same addresses and an account of storage. `vm0` and `twin` have one address,
 /// `vm1` and `other` have theirs alone. `keys` are more of the subnet that `vm0` and `vm1` are in.

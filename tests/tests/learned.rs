@@ -428,7 +428,7 @@ fn a_table_that_flaps_makes_few_policies_and_ends_right() {
     }
     batch(gateway, &fabric, "add", 5000);
     let took = start.elapsed();
-    until("the first 4,000 stand", Duration::from_secs(5), || {
+    until("the first 4,000 stand", Duration::from_secs(30), || {
         let view = fabric.json(&["routes", "--learned"]);
         let gateway = &view["gateways"][0];
         gateway["learned"] == 4000 && gateway["leftOut"] == 1000
@@ -464,13 +464,13 @@ fn a_gateway_whose_namespace_goes_and_comes_back_learns_again() {
     ip(&["netns", "delete", &name]);
     until(
         "what it taught is withdrawn",
-        Duration::from_secs(5),
+        Duration::from_secs(30),
         || learned(&fabric, "vpn").is_empty(),
     );
     ip(&["netns", "add", &name]);
     until(
         "the device is in the new one",
-        Duration::from_secs(5),
+        Duration::from_secs(30),
         || {
             run(std::process::Command::new("ip").args(["-n", &name, "link", "show", "postern0"]))
                 .success()
@@ -480,7 +480,7 @@ fn a_gateway_whose_namespace_goes_and_comes_back_learns_again() {
     exec(&format!(
         "{lan}ip route add 192.168.3.0/24 dev lan0 proto bird"
     ));
-    until("it learns there", Duration::from_secs(5), || {
+    until("it learns there", Duration::from_secs(30), || {
         learned(&fabric, "vpn") == ["192.168.3.0/24"]
     });
     assert_eq!(rows(&fabric, "vm0", "192.168.3.0/24"), [BY_GATEWAY]);

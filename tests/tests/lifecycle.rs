@@ -241,7 +241,7 @@ fn several_workers_do_the_work_of_one_and_leave_nothing() {
     assert_eq!(fabric.drops(), Vec::<String>::new());
     drop((connections, server));
     fabric.stop(Signal::KILL);
-    let limit = Duration::from_secs(5);
+    let limit = Duration::from_secs(30);
     until("the devices are gone", limit, || {
         inventories(&fabric) == before
     });
@@ -430,7 +430,7 @@ fn a_container_attaches_by_its_pid() {
     bystander.expect_alive();
     until(
         "the file without the container applies",
-        Duration::from_secs(5),
+        Duration::from_secs(30),
         || fabric.apply(&World::default().to_string()).success(),
     );
     bystander.expect_alive();

@@ -51,7 +51,7 @@ impl Raw {
     }
 
     fn expect(&self, text: &str) -> Ipv4Addr {
-        let heard = self.hear(text, Duration::from_secs(5));
+        let heard = self.hear(text, Duration::from_secs(30));
         heard.unwrap_or_else(|| panic!("{text:?} did not arrive"))
     }
 }
@@ -59,7 +59,7 @@ impl Raw {
 /// Waits until so many frames were dropped for this reason, and no more.
 fn counted(fabric: &Fabric, reason: &str, frames: u64) {
     let is_there = || fabric.drops_of(reason) == frames;
-    until(reason, Duration::from_secs(5), is_there);
+    until(reason, Duration::from_secs(30), is_there);
 }
 
 /// A group for subnet2 that lets in ESP alone.

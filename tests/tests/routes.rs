@@ -546,7 +546,7 @@ fn a_new_route_cuts_the_flows_that_it_moves_and_no_others() {
     other.expect_alive();
     until(
         "a new connection takes the appliance",
-        Duration::from_secs(5),
+        Duration::from_secs(30),
         || Connection::open(fabric.namespace("spoke"), at(INTERNET, 443)).is_ok(),
     );
     assert!(forwarded(&fabric, "nva") > 0);

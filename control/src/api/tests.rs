@@ -311,7 +311,8 @@ fn those_who_send_nothing_do_not_keep_others_out() {
         status(&server.send(&request("GET", "/metadata/endpoints", "", ""))),
         "200"
     );
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    // Less than anybody who sends nothing may stay.
+    assert!(begun.elapsed() < Duration::from_secs(18));
     drop((silent, halves));
 }
 
@@ -330,7 +331,7 @@ fn one_connection_takes_many_requests_and_the_end_is_quick() {
     let begun = Instant::now();
     drop(server);
     assert!(
-        begun.elapsed() < Duration::from_secs(5),
+        begun.elapsed() < Duration::from_secs(18),
         "an idle connection is not waited for"
     );
 }

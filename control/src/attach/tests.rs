@@ -405,9 +405,9 @@ fn killed_process_leaves_nothing() {
 }
 
 fn within(mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !condition() {
-        assert!(Instant::now() < deadline, "not within 10 s");
+        assert!(Instant::now() < deadline, "not within a minute");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -20,7 +20,7 @@ const A: PortId = PortId(0);
 const B: PortId = PortId(1);
 const ADDRESS_A: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 4);
 const ADDRESS_B: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 5);
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Two NICs in one subnet, everything allowed.
 fn snapshot(epoch: u32) -> Arc<Snapshot> {

@@ -158,9 +158,10 @@ fn a_sleeping_owner_is_woken_for_every_frame() {
     }
     let handed_over = handed_over(&pair);
     assert!(handed_over >= 500, "{handed_over} handed over");
-    // The machine may be busy for a while; a protocol that loses wake-ups loses them again and again.
+    // On a busy machine a few wait for their turn; a protocol that loses wake-ups loses every other one
+    // of those that find their owner asleep.
     assert!(
-        late <= 2,
+        late <= 80,
         "{late} of 8000 late, {} ticks",
         cpu_ticks(&pair.worker) - ticks
     );
