@@ -345,7 +345,8 @@ impl Mounted {
     }
 
     fn take(&self) {
-        let _ = Command::new("umount").arg(&self.0).status();
+        // Lazily, as engines do: who looks at it just now is in nobody's way.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -495,7 +496,7 @@ impl SmallDisk {
     fn mount(path: std::path::PathBuf) -> Self {
         std::fs::create_dir_all(&path).unwrap();
         let disk = Self(path);
-        disk.run(&["-t", "tmpfs", "-o", "size=4m", "tmpfs"]);
+        disk.run(&["-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs"]);
         disk
     }
 
