@@ -126,8 +126,15 @@ drop_reasons! {
     IcmpChecksum => "icmp_checksum",
     /// A fragment whose first fragment was not seen.
     FragmentStray => "fragment_stray",
-    /// A first fragment too short to hold the transport header (RFC 1858).
+    /// A first fragment too short to hold the transport header (RFC 1858), or a later one of TCP that
+    /// begins inside of that (RFC 3128).
     FragmentTiny => "fragment_tiny",
+    /// A fragment that has passed already, overlaps one that has, or lies behind the datagram's end.
+    FragmentOverlap => "fragment_overlap",
+    /// With an IPv4 option that names the way to take: loose or strict source route.
+    SourceRoute => "source_route",
+    /// With an IPv4 option that records addresses: record route, timestamp, traceroute.
+    IpOption => "ip_option",
     /// Larger than the output device takes, and not to be cut: it forbids fragments, of which its
     /// sender is told, or it is a super-frame.
     TooBig => "too_big",

@@ -29,6 +29,8 @@ pub(super) struct RunArgs {
 
 /// Runs the daemon in the foreground until it is told to stop.
 pub(super) fn run(args: &RunArgs, socket: &Path) -> Result<(), CliError> {
+    // Devices, clients and relayed connections take descriptors; a shell's soft limit is 1,024 of them.
+    crate::front::raise_descriptors();
     let catalog = args.catalog.load()?;
     let (file, source) = read(&args.config, &catalog)?;
     let state = state_dir(args.state_dir.as_deref());

@@ -266,7 +266,7 @@ fn place(namespace: &NamespaceRef) -> Result<Place, AttachError> {
 
 /// Lets this process have as many descriptors as it may, and returns how many that are: a relayed
 /// connection takes two.
-fn raise_descriptors() -> Option<u64> {
+pub(crate) fn raise_descriptors() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,

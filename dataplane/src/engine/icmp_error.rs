@@ -45,6 +45,9 @@ impl Engine {
         }
         let sent = pair.key(receiver.other());
         let source = self.error_source(context, pair, receiver, quoted.destination)?;
+        if source == sent.source() {
+            return Err(context.dropped(DropReason::Land).into());
+        }
         let egress = sent.port();
         let size = self.size_up(context, egress, false)?;
         let outer = Delta::default()

@@ -13,6 +13,7 @@ mod bind;
 mod cut;
 pub mod evaluate;
 mod flow_counts;
+mod fragments;
 mod frame;
 mod icmp_error;
 mod make;
@@ -31,7 +32,7 @@ pub use share::Share;
 pub use sweep::SweepReport;
 pub use view::FlowView;
 
-use crate::flow::{FlowKey, FlowTable, FragmentTable, Life, Pair, PairId, Side};
+use crate::flow::{FlowKey, FlowTable, FragmentTable, Life, Pair, PairId, Parts, Side};
 use crate::policy::{CloseMode, Direction, PortId, PortKind, Snapshot};
 use crate::snat::PoolView;
 use crate::stats::{Counters, DropReason};
@@ -91,7 +92,8 @@ pub struct Emitted {
 pub struct Engine {
     snapshot: Arc<Snapshot>,
     flows: FlowTable,
-    fragments: FragmentTable<(PairId, Side)>,
+    /// Whose later fragments are whose, and which of them have passed.
+    fragments: FragmentTable<((PairId, Side), Parts)>,
     share: Share,
     counters: Counters,
     emitted: VecDeque<Emitted>,
@@ -278,8 +280,10 @@ impl Engine {
         if headers.transport == Transport::IcmpError {
             return self.translate_error(&mut context);
         }
-        if headers.fragment == Fragment::Later {
-            return self.follow_fragment(&mut context);
+        match headers.fragment {
+            Fragment::Whole => {}
+            Fragment::First => self.check_first(&context)?,
+            Fragment::Later => return self.follow_fragment(&mut context),
         }
         let key = FlowKey::of(ingress, &headers);
         match self.flows.find(key) {
@@ -380,13 +384,12 @@ impl Engine {
             return self.transpose(context, id, side);
         }
         let Context { headers, frame, .. } = context;
-        if headers.fragment == Fragment::First {
-            let key = fragment_key(context.ingress, headers);
-            self.fragments.follow(context.now, key, (id, side));
-        }
         let vnet = frame.vnet;
         if !pair.is_identity() {
             pair.rewrite(side).apply(&vnet, headers, frame.packet_mut());
+        }
+        if headers.fragment == Fragment::First {
+            self.follow_later(context, (id, side));
         }
     }
 
@@ -396,36 +399,6 @@ impl Engine {
             let limits = self.limits(pair.egress(Side::Initiator), pair.egress(side));
             tunnel::transpose(context, pair, &tunnel, limits);
         }
-    }
-
-    fn follow_fragment(&mut self, context: &mut Context<'_, '_>) -> Result<PortId, Unsent> {
-        let stray = context.dropped(DropReason::FragmentStray);
-        let key = fragment_key(context.ingress, &context.headers);
-        let Some((id, side)) = self.fragments.find(context.now, key) else {
-            return Err(self.stray_fragment(context).into());
-        };
-        let pair = self.flows.get(id).ok_or(stray)?;
-        let flow = pair.key(side);
-        let is_same = flow.port() == key.port
-            && flow.source() == key.source
-            && flow.destination() == key.destination
-            && flow.protocol() == key.protocol;
-        if !is_same || pair.life != Life::Live || pair.epoch != self.snapshot.epoch {
-            return Err(stray.into());
-        }
-        let (egress, is_tunnelled) = (pair.egress(side), pair.is_tunnelled());
-        let size = self.size_up(context, egress, is_tunnelled)?;
-        self.pass(context, id, side);
-        self.send(context, egress, size)
-    }
-
-    /// Returns why a later fragment without a flow is dropped.
-    fn stray_fragment(&self, context: &Context<'_, '_>) -> Dropped {
-        context.dropped(if self.is_tunnelled(context) {
-            DropReason::StFragment
-        } else {
-            DropReason::FragmentStray
-        })
     }
 
     /// Returns the pair that a packet of this key belongs to.
@@ -548,16 +521,6 @@ fn reset_for(context: &Context<'_, '_>, segment: &crate::wire::tcp::Segment) -> 
     }
 }
 
-fn fragment_key(port: PortId, headers: &Headers) -> crate::flow::FragmentKey {
-    crate::flow::FragmentKey {
-        port,
-        source: headers.source,
-        destination: headers.destination,
-        protocol: headers.protocol,
-        ident: headers.ident,
-    }
-}
-
 fn reason_of(error: WireError) -> DropReason {
     match error {
         WireError::NotIp => DropReason::NotIp,
@@ -565,6 +528,8 @@ fn reason_of(error: WireError) -> DropReason {
         WireError::Ipv6Fragment => DropReason::StFragment,
         WireError::Length { .. } => DropReason::Malformed,
         WireError::TinyFragment => DropReason::FragmentTiny,
+        WireError::SourceRoute => DropReason::SourceRoute,
+        WireError::Option(_) => DropReason::IpOption,
         WireError::Protocol(_) => DropReason::ProtocolUnsupported,
         WireError::Encapsulated(_) => DropReason::Encapsulated,
         WireError::IcmpType(_) => DropReason::IcmpUnsupported,

@@ -20,7 +20,7 @@
 //! | one-to-one addresses, hairpins, services over IPv6 | addresses change, ports do not |
 //! | tombstones, held flows | rest in the owner's table, where late packets come |
 //! | ICMP errors, from either end or between | belong to the flow of the packet that they quote, which has the same ports in any translation |
-//! | later fragments | go where their first one went; before that, or after 15 s, or if over 4,096 datagrams came since, they are strays wherever they are |
+//! | later fragments | go where their first one went; before that, or after 15 s, or if over 4,096 datagrams came since and most by its port, they are strays wherever they are |
 //! | packets in a carrier | the engine takes none off: GRE is refused, VXLAN and Geneve are UDP, with the outer ports for keys |
 //! | ESP and AH | have no ports: the first worker has them all |
 //! | unsolicited packets, resets of the unknown | are answered by the policy alone; that there is no flow is known by the one that would have it |
@@ -123,7 +123,7 @@ impl Share {
     #[cold]
     fn followed(&self, now: Now, port: PortId, packet: &[u8]) -> Option<usize> {
         let key = datagram(port, packet)?;
-        locked(&self.0.datagrams).find(now, key)
+        locked(&self.0.datagrams).find(now, key).copied()
     }
 
     /// Returns how many flows the engine with this number takes.

@@ -60,7 +60,7 @@ impl<T> Default for FragmentTable<T> {
     }
 }
 
-impl<T: Copy> FragmentTable<T> {
+impl<T> FragmentTable<T> {
     /// Notes where the first fragment of a datagram belongs.
     pub fn follow(&mut self, now: Now, key: FragmentKey, place: T) {
         if self.noted >= MAX {
@@ -83,9 +83,21 @@ impl<T: Copy> FragmentTable<T> {
 
     /// Returns where a later fragment belongs. A pair may have been removed since: the caller compares
     /// its key with the fragment.
-    pub fn find(&self, now: Now, key: FragmentKey) -> Option<T> {
+    #[must_use]
+    pub fn find(&self, now: Now, key: FragmentKey) -> Option<&T> {
         let note = self.followed.get(&key)?;
-        (now <= note.until).then_some(note.place)
+        (now <= note.until).then_some(&note.place)
+    }
+
+    /// Like [`Self::find`], to change it.
+    pub fn find_mut(&mut self, now: Now, key: FragmentKey) -> Option<&mut T> {
+        let note = self.followed.get_mut(&key)?;
+        (now <= note.until).then_some(&mut note.place)
+    }
+
+    /// Forgets a datagram.
+    pub fn forget(&mut self, key: FragmentKey) {
+        self.followed.remove(&key);
     }
 
     /// Forgets datagrams whose time is over.
@@ -167,7 +179,7 @@ mod tests {
         }
         assert_eq!(table.len(), MAX);
         for port in 1..=3 {
-            assert_eq!(table.find(now, key(port, 7)), Some(port));
+            assert_eq!(table.find(now, key(port, 7)), Some(&port));
         }
         let is_followed = |port, n| table.find(now, key(port, n)).is_some();
         let followed = |port| (0..10_000).filter(|&n| is_followed(port, n)).count();
@@ -184,7 +196,7 @@ mod tests {
             table.follow(Now::from_millis(place), key(1, 7), place);
         }
         assert_eq!((table.len(), table.noted), (1, MAX));
-        assert_eq!(table.find(Now::from_millis(5000), key(1, 7)), Some(4999));
+        assert_eq!(table.find(Now::from_millis(5000), key(1, 7)), Some(&4999));
         table.expire(Now::from_millis(15_000 + 4998));
         assert_eq!((table.len(), table.noted), (1, 1));
         table.expire(Now::from_millis(15_000 + 5000));

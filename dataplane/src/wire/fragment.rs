@@ -5,7 +5,7 @@
 //! marked to be copied. Nothing is copied but headers.
 
 use super::checksum::Sum;
-use super::ipv4::{CHECKSUM, FLAGS, MIN_LEN, MORE_FRAGMENTS, OFFSET, TOTAL_LENGTH};
+use super::ipv4::{CHECKSUM, FLAGS, Ipv4View, MIN_LEN, MORE_FRAGMENTS, OFFSET, TOTAL_LENGTH};
 use super::{get_u16, put_u16};
 
 /// The longest header.
@@ -17,6 +17,41 @@ const END_OF_OPTIONS: u8 = 0;
 const NO_OPERATION: u8 = 1;
 /// In an option's type: it stands in every fragment.
 const COPIED: u8 = 0x80;
+
+/// Which bytes of its datagram's payload a fragment holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The first one.
+    pub begin: u32,
+    /// The one behind the last.
+    pub end: u32,
+    /// Whether no more follow.
+    pub is_last: bool,
+}
+
+impl Part {
+    /// Returns which part of its datagram `ip` is; the whole one, if it is no fragment.
+    #[must_use]
+    pub fn of(ip: &Ipv4View<'_>) -> Self {
+        let begin = u32::from(ip.fragment_offset()) * 8;
+        let len = u32::try_from(ip.payload().len()).unwrap_or(u32::MAX);
+        Self {
+            begin,
+            end: begin.saturating_add(len),
+            is_last: !ip.more_fragments(),
+        }
+    }
+
+    /// Returns whether a datagram can have such a part: it holds something, all but the last are cut at
+    /// multiples of eight bytes (RFC 791 section 3.2), and the datagram is no longer than one can be.
+    #[must_use]
+    pub fn is_sound(self, header_len: usize) -> bool {
+        let most = usize::from(u16::MAX).saturating_sub(header_len);
+        self.begin < self.end
+            && (self.is_last || (self.end - self.begin).is_multiple_of(8))
+            && usize::try_from(self.end).is_ok_and(|end| end <= most)
+    }
+}
 
 /// One fragment.
 #[derive(Clone, Copy, Debug)]

@@ -16,6 +16,7 @@ pub mod fragment;
 pub mod icmp;
 pub mod ipv4;
 pub mod ipv6;
+pub mod options;
 pub mod packet;
 pub mod tcp;
 pub mod udp;
@@ -59,9 +60,16 @@ pub enum WireError {
         /// How many bytes there are from its start on.
         len_bytes: usize,
     },
-    /// A first fragment does not hold the whole transport header (RFC 1858).
-    #[error("the first fragment ends inside the transport header")]
+    /// A first fragment does not hold the whole transport header, or a later one of TCP begins inside of
+    /// it (RFC 1858, RFC 3128).
+    #[error("fragments part inside the transport header")]
     TinyFragment,
+    /// An IPv4 option names the way of the packet.
+    #[error("an IPv4 option names a source route")]
+    SourceRoute,
+    /// An IPv4 option records addresses on the way.
+    #[error("IPv4 option {0} records addresses, and is not carried")]
+    Option(u8),
     /// The protocol is none of TCP, UDP, ICMP, ESP and AH.
     #[error("protocol {0} is not carried")]
     Protocol(u8),

@@ -1,14 +1,25 @@
 //! A whole packet, parsed once: what the engine needs to find its flow.
 
-use super::ipv4::Ipv4View;
+use super::fragment::Part;
+use super::ipv4::{self, Ipv4View};
 use super::ipv6::{self, Ipv6View, low_bits};
 use super::tcp::{self, Segment, TcpView};
 use super::udp::{self, UdpView};
-use super::{AH, ENCAPSULATED, ESP, GsoType, ICMP, TCP, UDP, VnetHdr, WireError, icmp};
+use super::{AH, ENCAPSULATED, ESP, GsoType, ICMP, TCP, UDP, VnetHdr, WireError, icmp, options};
 use std::net::Ipv4Addr;
 
 /// What ESP and AH begin with, at least: in ESP the SPI and the sequence number.
 const PORTLESS_LEN: usize = 8;
+
+/// Where the header of TCP ends at the earliest, as a fragment's place.
+const TCP_HEADER: u32 = 20;
+
+/// Returns the options of a header that has some.
+#[cold]
+fn options_of<'a>(packet: &'a [u8], headers: &Headers) -> &'a [u8] {
+    let options = packet.get(ipv4::MIN_LEN..headers.ip_header_len);
+    options.unwrap_or_default()
+}
 
 fn not_carried(protocol: u8) -> WireError {
     if ENCAPSULATED.contains(&protocol) {
@@ -86,12 +97,10 @@ impl Headers {
     pub fn parse(vnet: &VnetHdr, packet: &[u8]) -> Result<Self, WireError> {
         let ip = Ipv4View::parse(packet)?;
         let mut headers = Self::network(&ip);
-        if headers.fragment == Fragment::Later {
-            // Without a transport header it is still only carried for protocols we know.
-            if !matches!(headers.protocol, TCP | UDP | ICMP | ESP | AH) {
-                return Err(not_carried(headers.protocol));
-            }
-        } else {
+        if headers.ip_header_len > ipv4::MIN_LEN {
+            options::check(options_of(packet, &headers))?;
+        }
+        if headers.fragment != Fragment::Later {
             let parsed = headers.parse_transport(ip.payload());
             match (parsed, headers.fragment) {
                 (Err(WireError::Length { .. }), Fragment::First) => {
@@ -99,6 +108,9 @@ impl Headers {
                 }
                 (result, _) => result?,
             }
+        }
+        if headers.fragment != Fragment::Whole {
+            headers.check_fragment(Part::of(&ip))?;
         }
         headers.check_offload(vnet)?;
         Ok(headers)
@@ -134,6 +146,24 @@ impl Headers {
         }
         headers.check_offload_for(vnet, GsoType::TcpV6)?;
         Ok(headers)
+    }
+
+    /// Checks that a fragment can be one, and holds none of the header that the first one has to hold.
+    #[cold]
+    fn check_fragment(&self, part: Part) -> Result<(), WireError> {
+        if !part.is_sound(self.ip_header_len) {
+            return Err(WireError::Length {
+                header: "IPv4",
+                len_bytes: self.ip_header_len,
+            });
+        }
+        match (self.fragment, self.protocol) {
+            // Without a transport header it is still only carried for protocols we know.
+            (Fragment::Later, UDP | ICMP | ESP | AH) => Ok(()),
+            (Fragment::Later, TCP) if part.begin < TCP_HEADER => Err(WireError::TinyFragment),
+            (Fragment::Later, TCP) | (Fragment::First | Fragment::Whole, _) => Ok(()),
+            (Fragment::Later, other) => Err(not_carried(other)),
+        }
     }
 
     fn network(ip: &Ipv4View<'_>) -> Self {
@@ -212,6 +242,9 @@ impl Headers {
     pub fn parse_quoted(packet: &[u8]) -> Result<Self, WireError> {
         let ip = Ipv4View::parse_quoted(packet)?;
         let mut headers = Self::network(&ip);
+        if headers.ip_header_len > ipv4::MIN_LEN {
+            options::check(options_of(packet, &headers))?;
+        }
         let payload = ip.payload();
         let error = WireError::Length {
             header: "quoted",

@@ -202,11 +202,17 @@ fn words(max: usize) -> impl Strategy<Value = Vec<u8>> {
     (0..=max).prop_flat_map(|words| prop::collection::vec(any::<u8>(), words * 4))
 }
 
+/// IP options that may pass: router alerts with any value.
+fn alerts(max: usize) -> impl Strategy<Value = Vec<u8>> {
+    let value = prop::collection::vec(any::<[u8; 2]>(), 0..=max);
+    value.prop_map(|values| values.iter().flat_map(|&[a, b]| [148, 4, a, b]).collect())
+}
+
 fn samples(payload: usize) -> impl Strategy<Value = Sample> {
     (
         (
             any::<bool>(),
-            words(10),
+            alerts(10),
             words(10),
             any::<u16>(),
             any::<bool>(),
