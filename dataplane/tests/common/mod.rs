@@ -10,6 +10,7 @@
 pub mod fleet;
 pub mod nat;
 pub mod packets;
+pub mod rich;
 pub mod tunnel;
 pub mod world;
 
