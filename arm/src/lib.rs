@@ -7,6 +7,7 @@
 //! Dependencies point one way: `id, error, date <- document <- estate, types <- template, deploy, roles,
 //! token <- rest`. Nothing here knows a packet, a socket or the TOML file.
 
+pub mod cancel;
 pub mod date;
 pub mod deploy;
 pub mod document;
@@ -14,6 +15,7 @@ pub mod error;
 pub mod estate;
 pub mod export;
 pub mod id;
+pub(crate) mod json;
 pub mod platform;
 pub mod principals;
 pub mod rest;

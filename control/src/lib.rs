@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod attach;
+mod background;
 pub mod catalog;
 pub mod cli;
 pub mod compile;

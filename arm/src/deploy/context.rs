@@ -1,8 +1,10 @@
 //! What a deployment needs from outside: the resources it changes, who may change them, and facts of
 //! the host.
 
+use crate::cancel::Cancel;
 use crate::error::ArmError;
 use crate::id::{ResourceId, Scope};
+use crate::template::limits::Limits;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -93,4 +95,8 @@ pub struct DeployContext<'a> {
     pub authorize: &'a Authorize<'a>,
     /// What answers `listKeys` and its kin.
     pub list: &'a List<'a>,
+    /// What the deployment may take.
+    pub limits: Limits,
+    /// Whether the client still waits.
+    pub cancel: Cancel,
 }

@@ -2,7 +2,9 @@
 
 use super::context::Resources;
 use crate::id::ResourceId;
+use crate::template::budget::Budget;
 use crate::template::instance::Instance;
+use crate::template::problem::Problem;
 use serde_json::Value;
 use std::collections::HashSet;
 
@@ -48,28 +50,27 @@ impl Log {
         resources: &R,
         has_effect: bool,
         instance: &Instance,
-    ) {
+        budget: &Budget,
+    ) -> Result<(), Problem> {
         if self.seen.insert(id.key()) {
+            let before = self.before(id, resources);
+            if let Some(before) = &before {
+                budget.keep_value(before, 1)?;
+            }
             self.written.push(Change {
                 id: id.clone(),
-                before: self.before(id, resources),
+                before,
                 api_version: instance.api_version.clone(),
                 has_effect,
             });
         }
+        Ok(())
     }
 
     /// Notes the security groups that a network had inside of its subnets: they became resources of
     /// their own (reference arm-clients, section 3.10), and belong to the template as it does.
     pub(super) fn adopted(&mut self, body: &Value, shown: &Value) {
-        let group = |subnet: &Value| subnet.pointer("/properties/networkSecurityGroup").cloned();
-        let subnets = |value: &Value| -> Vec<Value> {
-            let subnets = value.pointer("/properties/subnets");
-            subnets
-                .and_then(Value::as_array)
-                .cloned()
-                .unwrap_or_default()
-        };
+        let group = |subnet: &'_ Value| subnet.pointer("/properties/networkSecurityGroup").cloned();
         let is_inside =
             |subnet: &Value| group(subnet).is_some_and(|group| group.get("id").is_none());
         if !subnets(body).iter().any(is_inside) {
@@ -104,6 +105,12 @@ impl Log {
         let written = self.written.iter().map(root);
         written.chain(self.inside.iter().cloned()).collect()
     }
+}
+
+fn subnets(value: &Value) -> &[Value] {
+    let subnets = value.pointer("/properties/subnets");
+    let subnets = subnets.and_then(Value::as_array);
+    subnets.map(Vec::as_slice).unwrap_or_default()
 }
 
 /// Returns the resource that a resource is filed in: of an extension, what it extends.

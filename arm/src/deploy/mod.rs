@@ -6,6 +6,7 @@
 //! that is dropped in any case.
 
 mod context;
+mod journal;
 mod log;
 mod place;
 mod record;
@@ -19,7 +20,9 @@ mod whatif;
 
 use crate::error::ArmError;
 use crate::id::{ResourceId, Scope};
+use crate::template::budget::Budget;
 use crate::template::instance::DEPLOYMENTS;
+use crate::template::problem::{Located, Problem};
 use crate::template::session::Session;
 use log::Log;
 use run::{Run, Stop, Task};
@@ -27,6 +30,7 @@ use serde_json::{Value, json};
 use std::collections::HashSet;
 
 pub use context::{Access, Authorize, DeployContext, List, Resources};
+pub use journal::{Journal, Steps};
 pub use request::{DeploymentRequest, Mode};
 
 /// What became of a deployment.
@@ -102,7 +106,15 @@ pub fn what_if<R: Resources>(
         "InvalidTemplateDeployment",
         true,
     )?;
-    let changes = whatif::changes(&*resources, id, &mut log, request.ids_only, ctx);
+    let budget = Budget::new(ctx.limits, ctx.cancel.clone());
+    let shower = whatif::Shower {
+        resources: &*resources,
+        budget: &budget,
+        ctx,
+        ids_only: request.ids_only,
+    };
+    let changes = shower.changes(id, &mut log);
+    let changes = changes.map_err(|problem| Located::from(problem).error(""))?;
     let value = json!({
         "status": "Succeeded",
         "properties": { "correlationId": ctx.correlation, "changes": changes },
@@ -143,7 +155,14 @@ fn perform<R: Resources>(
         ctx.deployer.clone(),
         ctx.now,
         ctx.entropy,
+        Budget::new(ctx.limits, ctx.cancel.clone()),
     );
+    let limited = |problem: Problem| Located::from(problem).error("");
+    // Beside the template as it was sent there are its resources and its names.
+    session
+        .budget
+        .keep_fields(&request.template, 1)
+        .map_err(limited)?;
     let done = performed(
         resources,
         (id, request),
@@ -153,7 +172,7 @@ fn perform<R: Resources>(
     );
     // Whatever went wrong may quote what it went wrong with.
     let (mut value, log) = done.map_err(|error| session.masked(error))?;
-    record::hide(&mut value, &session);
+    record::hide(&mut value, &session).map_err(limited)?;
     Ok((value, log))
 }
 
@@ -188,7 +207,8 @@ fn performed<R: Resources>(
             ArmError::new(500, "InternalServerError", "A resource was never deployed.")
         }
     })?;
-    let mut log = run.log;
+    let (mut log, taken) = (run.log, session.budget.taken());
+    tracing::debug!(deployment = %id, work = taken.work, memory = taken.memory, "evaluated");
     if request.mode == Mode::Complete {
         complete(resources, id, &mut log, ctx).map_err(|error| summed_up(error, id, code, ctx))?;
     }
@@ -207,9 +227,10 @@ fn result(value: Value, log: &Log) -> DeploymentResult {
 }
 
 /// Sums the error of a resource up as that of the deployment; what is wrong with the template itself
-/// stands for itself.
+/// stands for itself, and so does that nobody waits for it any more.
 fn summed_up(error: ArmError, id: &ResourceId, code: &str, ctx: &DeployContext<'_>) -> ArmError {
-    if error.code == "InvalidTemplate" {
+    let is_over = error.status == 499;
+    if error.code == "InvalidTemplate" || is_over {
         return error;
     }
     let message = match code {

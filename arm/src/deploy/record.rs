@@ -11,6 +11,7 @@ use crate::template::instance::{Fate, Instance};
 use crate::template::order::{Directory, Order};
 use crate::template::outputs::SECRET;
 use crate::template::parameters::Type;
+use crate::template::problem::Problem;
 use crate::template::session::Session;
 use crate::types::secret;
 use serde_json::{Map, Value, json};
@@ -37,31 +38,33 @@ pub(super) struct Record<'a> {
 
 impl Record<'_> {
     /// Returns the deployment that is done.
-    pub(super) fn succeeded(&self) -> Value {
+    pub(super) fn succeeded(self) -> Value {
         let deployed = || {
             self.instances
                 .iter()
                 .filter(|one| one.fate == Fate::Deployed)
         };
         let ids: Vec<Value> = deployed().map(|one| json!({ "id": one.id })).collect();
-        envelope(
-            self.id,
-            self.request,
-            json!({
-                "templateHash": template_hash(&self.request.template),
-                "parameters": self.parameters,
-                "mode": self.request.mode.name(),
-                "provisioningState": "Succeeded",
-                "timestamp": Moment::after_epoch(self.now).timestamp(),
-                // Everything is done at one moment: the clock does not go on in between.
-                "duration": "PT0S",
-                "correlationId": self.correlation,
-                "providers": self.providers(),
-                "dependencies": self.dependencies(),
-                "outputs": self.outputs,
-                "outputResources": ids,
-            }),
-        )
+        let mut properties = json!({
+            "templateHash": template_hash(&self.request.template),
+            "parameters": null,
+            "mode": self.request.mode.name(),
+            "provisioningState": "Succeeded",
+            "timestamp": Moment::after_epoch(self.now).timestamp(),
+            // Everything is done at one moment: the clock does not go on in between.
+            "duration": "PT0S",
+            "correlationId": self.correlation,
+            "providers": self.providers(),
+            "dependencies": self.dependencies(),
+            "outputs": null,
+            "outputResources": ids,
+        });
+        // Moved and not copied: they may be big.
+        if let Some(fields) = properties.as_object_mut() {
+            fields.insert("parameters".to_owned(), Value::Object(self.parameters));
+            fields.insert("outputs".to_owned(), Value::Object(self.outputs));
+        }
+        envelope(self.id, self.request, properties)
     }
 
     fn providers(&self) -> Vec<Value> {
@@ -175,7 +178,7 @@ fn envelope(id: &ResourceId, request: &DeploymentRequest, properties: Value) -> 
 pub(super) fn parameters(
     evaluator: &Evaluator<'_>,
     types: &[(String, Type)],
-) -> Map<String, Value> {
+) -> Result<Map<String, Value>, Problem> {
     let mut shown = Map::new();
     for (name, kind) in types {
         let mut one = Map::new();
@@ -188,15 +191,21 @@ pub(super) fn parameters(
         if let Ok(value) = value
             && !(kind.is_secure() || is_secret || is_named)
         {
+            // In the record, beside it while that is put, in the answer and in its text.
+            evaluator.session.budget.keep_value(&value, 4)?;
             one.insert("value".to_owned(), (*value).clone());
         }
         shown.insert(name.clone(), Value::Object(one));
     }
-    shown
+    Ok(shown)
 }
 
 /// Takes out of a record what comes from secure parameters.
-pub(super) fn hide(record: &mut Value, session: &Session) {
+///
+/// # Errors
+///
+/// There is too much to look through.
+pub(super) fn hide(record: &mut Value, session: &Session) -> Result<(), Problem> {
     if let Some(Value::Object(outputs)) = record.pointer_mut("/properties/outputs") {
         for output in outputs.values_mut().filter_map(Value::as_object_mut) {
             if output.shift_remove(SECRET).is_some() {
@@ -205,13 +214,14 @@ pub(super) fn hide(record: &mut Value, session: &Session) {
         }
     }
     if let Some(parameters) = record.pointer_mut("/properties/parameters") {
-        session.without_written(parameters);
+        session.without_written(parameters)?;
     }
     for part in ["/properties/outputs", "/properties/parameters", "/tags"] {
         if let Some(value) = record.pointer_mut(part) {
-            session.without_secrets(value);
+            session.without_secrets(value)?;
         }
     }
+    Ok(())
 }
 
 /// Writes the record beside the resources.
@@ -237,8 +247,8 @@ pub(super) fn keep<R: Resources>(
 /// Returns a number that stands for the template, as decimal text as Azure has it. How Azure works it
 /// out is not published.
 pub(super) fn template_hash(template: &Map<String, Value>) -> String {
-    let text = Value::Object(template.clone()).to_string();
-    let hash = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, text.as_bytes());
+    let text = serde_json::to_vec(template).unwrap_or_default();
+    let hash = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, &text);
     let (high, low) = hash.as_u64_pair();
     (high ^ low).to_string()
 }

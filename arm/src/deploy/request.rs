@@ -86,10 +86,15 @@ impl DeploymentRequest {
     ///
     /// It is not such a body; the error says where.
     pub fn parse(text: &str) -> Result<Self, ArmError> {
-        let body = text::parse(text, "request body")?;
-        let properties = get(&body, "properties")
-            .and_then(Value::as_object)
-            .ok_or_else(|| content("The request body needs 'properties' with 'template'."))?;
+        let mut body = text::parse(text, "request body")?;
+        let properties = body
+            .as_object_mut()
+            .and_then(|body| take(body, "properties"));
+        let Some(Value::Object(properties)) = properties else {
+            return Err(content(
+                "The request body needs 'properties' with 'template'.",
+            ));
+        };
         let mut request = Self::of_properties(properties)?;
         request.location = get(&body, "location")
             .and_then(Value::as_str)
@@ -103,7 +108,9 @@ impl DeploymentRequest {
     /// # Errors
     ///
     /// They are not as they must be, or the template is elsewhere.
-    pub fn of_properties(properties: &Map<String, Value>) -> Result<Self, ArmError> {
+    pub fn of_properties(mut properties: Map<String, Value>) -> Result<Self, ArmError> {
+        let template = take(&mut properties, "template");
+        let properties = &properties;
         if field(properties, "templateLink").is_some_and(|link| !link.is_null()) {
             // No network is reached from here, whatever the link says.
             return Err(invalid(
@@ -117,8 +124,8 @@ impl DeploymentRequest {
             )
             .at("properties.parametersLink"));
         }
-        let template = match field(properties, "template") {
-            Some(Value::Object(template)) => template.clone(),
+        let template = match template {
+            Some(Value::Object(template)) => template,
             _ => {
                 return Err(content(
                     "The deployment needs 'template' with the template as a JSON object.",
@@ -202,6 +209,16 @@ impl DeploymentRequest {
             .retain(|known, _| !known.eq_ignore_ascii_case(name));
         self.parameters.insert(name.to_owned(), value);
     }
+}
+
+/// Takes a field out of an object, by its name without case.
+fn take(fields: &mut Map<String, Value>, name: &str) -> Option<Value> {
+    if let Some(value) = fields.get_mut(name) {
+        return Some(value.take());
+    }
+    let mut others = fields.iter_mut();
+    let found = others.find(|(other, _)| other.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value.take())
 }
 
 /// Takes the values out of `{"x": {"value": 1}}`; a parameter that is not such an object is the value

@@ -8,6 +8,7 @@ use super::request::{DeploymentRequest, Mode};
 use super::view::{State, View};
 use crate::error::ArmError;
 use crate::id::{ResourceId, Scope};
+use crate::template::budget::Budget;
 use crate::template::evaluate::{Env, Evaluator, Phase};
 use crate::template::frame::{Frame, Kind, Place};
 use crate::template::instance::{DEPLOYMENTS, Fate, GROUPS, Instance, expand, in_loops};
@@ -20,7 +21,7 @@ use crate::template::value::{field, get};
 use crate::template::world::Nowhere;
 use crate::types::secret;
 use serde_json::{Map, Value};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Why a template stopped.
@@ -63,6 +64,15 @@ pub(super) struct Task<'a> {
     pub(super) path: &'a str,
 }
 
+/// How much work it is to look for the declaration of a parameter.
+const FIND: usize = 2_000;
+
+/// How much work it is to put a resource, whatever is in it.
+const PUT: u64 = 20_000;
+
+/// What the record of a deployment takes for each resource, in bytes.
+const LISTED: usize = 1_000;
+
 /// The properties of a resource that say how it is deployed, and are no part of it.
 const NOT_OF_THE_BODY: [&str; 14] = [
     "apiVersion",
@@ -99,7 +109,8 @@ impl<R: Resources> Run<'_, R> {
         let expanded = expand(&evaluator, template, target, task.loops).map_err(stop)?;
         let directory = Directory::new(&expanded).map_err(stop)?;
         let instances = expanded.instances;
-        let order = order(&instances, &directory, target).map_err(stop)?;
+        let budget = &self.session.budget;
+        let order = order(&instances, &directory, target, budget).map_err(stop)?;
         let mut state = State {
             target: target.clone(),
             instances: &instances,
@@ -122,10 +133,16 @@ impl<R: Resources> Run<'_, R> {
             ..evaluator
         };
         let outputs = outputs(&evaluator, template, task.loops).map_err(stop)?;
+        let parameters = record::parameters(&evaluator, task.types);
+        let parameters = parameters.map_err(|problem| stop(problem.into()))?;
+        // The record lists each resource twice, and is put beside them.
+        budget
+            .keep(instances.len().saturating_mul(LISTED))
+            .map_err(|problem| stop(problem.into()))?;
         let record = record::Record {
             id: task.id,
             request: task.request,
-            parameters: record::parameters(&evaluator, task.types),
+            parameters,
             outputs,
             instances: &instances,
             directory: &directory,
@@ -164,7 +181,10 @@ impl<R: Resources> Run<'_, R> {
             let Some(needed) = state.instances.iter().position(|one| one.number == number) else {
                 return Err(Stop::NotYet(number));
             };
-            for needed in undone(state, order, needed) {
+            let budget = &self.session.budget;
+            let limited = |problem: Problem| stop(problem.into(), task.path);
+            for needed in undone(state, order, needed, budget).map_err(limited)? {
+                budget.read(waiting.len()).map_err(limited)?;
                 if let Some(instance) = state
                     .instances
                     .get(needed)
@@ -181,6 +201,20 @@ impl<R: Resources> Run<'_, R> {
 
     /// Deploys one resource.
     fn one(&mut self, task: &Task<'_>, state: &mut State<'_>, at: usize) -> Result<(), Stop> {
+        let (budget, session) = (&self.session.budget, self.session);
+        // Puts are bounded each, and there may be many.
+        budget
+            .spend(PUT)
+            .and_then(|()| budget.look())
+            .map_err(|problem| stop(problem.into(), task.path))?;
+        let mark = budget.mark();
+        let done = self.deploy(task, state, at);
+        // What is put is kept by the resources, and what is not is worked out again.
+        session.budget.release(mark);
+        done
+    }
+
+    fn deploy(&mut self, task: &Task<'_>, state: &mut State<'_>, at: usize) -> Result<(), Stop> {
         let Some(instance) = state.instances.get(at) else {
             return Ok(());
         };
@@ -193,8 +227,14 @@ impl<R: Resources> Run<'_, R> {
             return Ok(());
         }
         let mut body = self.body(task, state, instance)?;
+        let limited = |problem: Problem| {
+            let located = Located::from(problem);
+            stop(located.under(&instance.path), task.path)
+        };
+        // As a resource, as it is put again if others change something meanwhile, and as it is shown.
+        self.session.budget.keep_value(&body, 3).map_err(limited)?;
         if let Some(tags) = body.get_mut("tags") {
-            self.session.without_secrets(tags);
+            self.session.without_secrets(tags).map_err(limited)?;
         }
         if instance.id.is(GROUPS) {
             let scope = Scope::Group(
@@ -221,10 +261,13 @@ impl<R: Resources> Run<'_, R> {
         }
         match has_effect {
             // What nobody uses is not kept: the password of a machine that there is not.
-            false => self.session.without_secrets(&mut body),
-            true => self.session.without_carried(&mut body),
+            false => self.session.without_secrets(&mut body).map_err(limited)?,
+            true => self.session.without_carried(&mut body).map_err(limited)?,
         }
-        self.log.writes(id, &*self.resources, has_effect, instance);
+        let budget = &self.session.budget;
+        self.log
+            .writes(id, &*self.resources, has_effect, instance, budget)
+            .map_err(limited)?;
         let value = self.resources.put(id, body.clone());
         let mut value = value.map_err(|error| failed(error, &id.to_string()))?;
         self.log.adopted(&body, &value);
@@ -311,10 +354,18 @@ impl<R: Resources> Run<'_, R> {
                     .for_each(|value| self.session.keep_secret(value));
             }
         }
-        let (template, own): (Map<_, _>, Map<_, _>) = properties
-            .clone()
-            .into_iter()
-            .partition(|(name, _)| is_template(name));
+        let (mut template, mut own) = (Map::new(), Map::new());
+        self.session
+            .budget
+            .charge_fields(properties)
+            .map_err(|problem| within(problem.into()))?;
+        for (name, value) in properties {
+            let side = match is_template(name) {
+                true => &mut template,
+                false => &mut own,
+            };
+            side.insert(name.clone(), value.clone());
+        }
         let env = Env::new(Phase::Body);
         let own = self.evaluate(task, state, instance, &Value::Object(own), env);
         let Value::Object(mut own) = own.map_err(within)? else {
@@ -324,7 +375,7 @@ impl<R: Resources> Run<'_, R> {
             .and_then(|options| get(options, "scope")?.as_str());
         let is_inner = scope.is_some_and(|scope| scope.eq_ignore_ascii_case("inner"));
         own.extend(template);
-        let mut request = DeploymentRequest::of_properties(&own).map_err(|error| {
+        let mut request = DeploymentRequest::of_properties(own).map_err(|error| {
             let path = nested_path(task, instance);
             error.at(path.trim_end_matches(".template"))
         })?;
@@ -347,6 +398,14 @@ impl<R: Resources> Run<'_, R> {
         let path = nested_path(task, instance);
         let (request, is_inner) = self.nested_request(task, state, instance)?;
         (self.ctx.authorize)(&Access::Write(&instance.id, &Value::Null))?;
+        // Its template is written out once, for its hash, and its names and resources are kept as long
+        // as it is deployed.
+        let before = self.session.budget.kept();
+        self.session
+            .budget
+            .keep_fields(&request.template, 1)
+            .map_err(|problem| stop(problem.into(), &path))?;
+        let names = self.session.budget.kept().saturating_sub(before);
         let place = place::of(&instance.id, &request, &*self.resources, self.ctx)?;
         let value = match is_inner {
             true => {
@@ -372,8 +431,9 @@ impl<R: Resources> Run<'_, R> {
                 path: &path,
             })?,
         };
+        self.session.budget.keep_less(names);
         let mut kept = value.clone();
-        record::hide(&mut kept, self.session);
+        record::hide(&mut kept, self.session).map_err(|problem| stop(problem.into(), &path))?;
         record::keep(self.resources, &instance.id, &kept)?;
         Ok(value)
     }
@@ -389,22 +449,29 @@ fn nested_path(task: &Task<'_>, instance: &Instance) -> String {
 }
 
 /// Returns what must be deployed before a resource, itself last to be begun with first: as a stack.
-fn undone(state: &State<'_>, order: &Order, needed: usize) -> Vec<usize> {
+fn undone(
+    state: &State<'_>,
+    order: &Order,
+    needed: usize,
+    budget: &Budget,
+) -> Result<Vec<usize>, Problem> {
     let mut stack = vec![needed];
+    let mut seen = HashSet::from([needed]);
     let mut at = 0;
     while let Some(one) = stack.get(at).copied() {
         for other in order.needs(state.directory, one) {
+            budget.read(20)?;
             let is_done = state.done.get(other).copied().unwrap_or(true);
-            if !is_done && !stack.contains(&other) {
+            if !is_done && seen.insert(other) {
                 stack.push(other);
             }
         }
         at = at.saturating_add(1);
     }
     // In the order of all: what comes first there is on top.
-    let rank = |one: &usize| order.instances.iter().position(|other| other == one);
-    stack.sort_by_key(|one| std::cmp::Reverse(rank(one)));
-    stack
+    budget.read(order.instances.len())?;
+    let ordered = order.instances.iter().rev();
+    Ok(ordered.filter(|one| seen.contains(one)).copied().collect())
 }
 
 /// Returns the names of a template with the parameters given to it, all of them worked out.
@@ -415,13 +482,18 @@ pub(super) fn frame(
     path: &str,
 ) -> Result<(Frame, Vec<(String, Type)>), ArmError> {
     let template = &request.template;
+    let limited = |problem: Problem| Located::from(problem).error(path);
+    let budget = &session.budget;
+    Frame::admit(template, budget).map_err(limited)?;
     // Before they are checked: what does not fit may be quoted.
     for (name, value) in &request.parameters {
-        if parameters::is_secure(template, name) {
+        budget.read(FIND).map_err(limited)?;
+        if parameters::is_secure(template, name, budget) {
+            budget.keep_value(value, 1).map_err(limited)?;
             session.keep_secret(value);
         }
     }
-    let sorted = parameters::sort_out(template, &request.parameters)?;
+    let sorted = parameters::sort_out(template, &request.parameters, budget)?;
     let is_secure = |(name, kind): &(String, Type)| {
         kind.is_secure() || request.secure.contains(&name.to_ascii_lowercase())
     };
@@ -445,9 +517,10 @@ pub(super) fn frame(
     for (name, kind) in &sorted.types {
         let value = value(Kind::Parameter, "parameters", name)?;
         if !value.is_null() {
-            parameters::check(template, name, &value)?;
+            parameters::check(template, name, &value, budget)?;
         }
         if kind.is_secure() {
+            budget.keep_value(&value, 1).map_err(limited)?;
             session.keep_secret(&value);
         }
     }

@@ -5,6 +5,7 @@ use super::stage::not_found;
 use crate::document::{Document, Origin};
 use crate::error::ArmError;
 use crate::id::ResourceId;
+use crate::template::budget::fields_size;
 use crate::types::secret::{self, Digests};
 use crate::types::{self, Child, Context};
 use serde_json::{Map, Value};
@@ -215,6 +216,10 @@ impl Stage {
             Some(old) if old.origin == Origin::File => Origin::File,
             _ => origin,
         };
+        // Children and PATCHes make a document longer than any one request is.
+        if fields_size(&body, MAX_DOCUMENT) > MAX_DOCUMENT {
+            return Err(too_large(id));
+        }
         let sealed = secret::keep(old.as_ref().map(|old| &old.sealed), secrets, &body);
         let same = |old: &&Arc<Document>| {
             old.sealed == sealed && types::is_same(&old.body, &body, kind.is_some())
@@ -301,6 +306,19 @@ impl Stage {
         let mut others = (2_u64..).map(|number| format!("{filed}.{number}"));
         others.find(is_free).unwrap_or(filed)
     }
+}
+
+/// How much memory a document may take: some 4 MiB of JSON, or 100,000 short texts.
+const MAX_DOCUMENT: usize = 12 << 20;
+
+fn too_large(id: &ResourceId) -> ArmError {
+    let message = format!(
+        "The resource '{}' would take more than {} MiB with all that is in it; accepted: less in one \
+         resource.",
+        id.name(),
+        MAX_DOCUMENT >> 20
+    );
+    ArmError::new(413, "RequestContentTooLarge", message).at(id.to_string())
 }
 
 /// Puts a child into the list of its parent.

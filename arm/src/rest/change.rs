@@ -54,11 +54,17 @@ impl Api {
         let state = self.state();
         let (result, next) = stage(caller, &state, act)?;
         self.authorise_host(caller, &state, &next)?;
-        self.platform.commit(&state.estate, &next)?;
-        let next = Arc::new(next);
-        self.publish(|now| now.with_estate(Arc::clone(&next)));
+        let next = self.commit(&state, next)?;
         drop(writing);
         Ok((result, next))
+    }
+
+    /// Brings what comes after `now` into force; who calls it is the one who changes.
+    pub(super) fn commit(&self, now: &State, next: Estate) -> Result<Arc<Estate>, ArmError> {
+        self.platform.commit(&now.estate, &next)?;
+        let next = Arc::new(next);
+        self.publish(|now| now.with_estate(Arc::clone(&next)));
+        Ok(next)
     }
 
     /// Checks that a change leaves alone what is the host's to say.
@@ -66,7 +72,7 @@ impl Api {
     /// # Errors
     ///
     /// It does not, or the caller may not write a resource that it binds to the host.
-    fn authorise_host(
+    pub(super) fn authorise_host(
         &self,
         caller: &Caller,
         state: &State,
@@ -120,14 +126,25 @@ fn stage<R>(
     state: &Arc<State>,
     act: impl FnOnce(&mut Stage, &State) -> Result<R, ArmError>,
 ) -> Result<(R, Estate), ArmError> {
+    let (mut stage, gate) = begin(caller, state);
+    let result = act(&mut stage, state)?;
+    Ok((result, finish(stage, &gate)?))
+}
+
+/// Begins a change of a state by a caller.
+pub(super) fn begin(caller: &Caller, state: &Arc<State>) -> (Stage, Arc<Authoriser>) {
     let settings = Settings {
         now: now(),
         ..state.config.settings.clone()
     };
     let gate = Arc::new(Authoriser::new(caller, state));
-    let mut stage = Stage::new(&state.estate, &settings).behind(Arc::<Authoriser>::clone(&gate));
-    let result = act(&mut stage, state)?;
+    let stage = Stage::new(&state.estate, &settings).behind(Arc::<Authoriser>::clone(&gate));
+    (stage, gate)
+}
+
+/// Ends a change, if the caller may do all of it and the whole holds together.
+pub(super) fn finish(mut stage: Stage, gate: &Authoriser) -> Result<Estate, ArmError> {
     gate.seal(&stage)?;
     stage.check()?;
-    Ok((result, stage.into_estate()))
+    Ok(stage.into_estate())
 }

@@ -1,5 +1,6 @@
 //! Deployments: templates that become resources, all of them or none.
 
+use super::apart::Apart;
 use super::authorise::rights;
 use super::call::{Answer, Call};
 use super::caller::Caller;
@@ -7,12 +8,14 @@ use super::page::{self, Filter};
 use super::request::Response;
 use super::resources::{check_scope, missing, visible, with_etag};
 use super::state::State;
+use super::turns::Turn;
 use super::{metadata, storage, subscriptions};
-use crate::deploy::{self, Access, DeployContext, DeploymentRequest, DeploymentResult};
+use crate::deploy::{self, Access, DeployContext, DeploymentRequest, DeploymentResult, Journal};
 use crate::error::ArmError;
 use crate::estate::{Conditions, Stage};
 use crate::id::{ResourceId, Scope};
 use crate::principals::{new_guid, random};
+use crate::template::limits::Limits;
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -66,16 +69,12 @@ pub(crate) fn list(call: &Call<'_>, scope: &Scope) -> Answer {
         let state = value.pointer("/properties/provisioningState");
         state.and_then(Value::as_str).map(str::to_owned)
     };
+    let mut all = call.state.estate.find_all(scope, KIND);
     // At a subscription, its own: those of its groups are asked for there.
-    let own = |value: &Value| {
-        let id = value.get("id").and_then(Value::as_str);
-        id.and_then(|id| id.parse::<ResourceId>().ok())
-            .is_some_and(|id| id.scope == *scope)
-    };
-    let all = call.state.estate.list(scope, KIND).into_iter();
-    let all = all.filter(own).filter(visible);
-    let all = all.filter(|value| filter.passes(|_| state(value).into_iter().collect()));
-    Ok(page::list(call, all.collect()))
+    all.retain(|found| found.id().scope == *scope);
+    Ok(page::resources(call, all, |value| {
+        visible(value) && filter.passes(|_| state(value).into_iter().collect())
+    }))
 }
 
 /// Answers what hangs on a deployment.
@@ -117,16 +116,31 @@ fn request(call: &Call<'_>) -> Result<DeploymentRequest, ArmError> {
     DeploymentRequest::parse(text)
 }
 
+/// Waits until the template of the request may be evaluated.
+fn turn<'c>(call: &'c Call<'_>) -> Result<Turn<'c>, ArmError> {
+    let who = match &call.caller {
+        Caller::Local => None,
+        Caller::Principal(claims, _) => Some(claims.oid.as_str()),
+    };
+    call.api.turns.enter(who, &call.request.cancel)
+}
+
 fn create(call: &Call<'_>, id: &ResourceId) -> Answer {
+    let turn = turn(call)?;
     let request = request(call)?;
     let correlation = correlation(call);
-    let made = call.change_seen(|stage, state| {
-        let is_new = stage.estate().find(id).is_none();
-        let done = with_context(call, state, &correlation, |context| {
-            deploy::create(stage, id, &request, context)
-        })?;
-        Ok((is_new, done))
+    let made = call.api.change_apart(&Apart {
+        caller: &call.caller,
+        cancel: &call.request.cancel,
+        act: |journal: &mut Journal, state: &State| {
+            let is_new = journal.stage().estate().find(id).is_none();
+            let done = with_context(call, state, &correlation, |context| {
+                deploy::create(journal, id, &request, context)
+            })?;
+            Ok((is_new, done))
+        },
     });
+    drop(turn);
     let ((is_new, done), _) = made.inspect_err(|error| {
         // What is wrong with the request itself leaves nothing, as on the platform.
         if error.code == "DeploymentFailed" {
@@ -164,6 +178,7 @@ type Rehearsal = fn(
 
 /// Does all that a deployment would do, and drops it.
 fn rehearse(call: &Call<'_>, id: &ResourceId, act: Rehearsal) -> Answer {
+    let turn = turn(call)?;
     let request = request(call)?;
     let correlation = correlation(call);
     let rehearsed = call.preview_seen(|stage, state| {
@@ -171,6 +186,7 @@ fn rehearse(call: &Call<'_>, id: &ResourceId, act: Rehearsal) -> Answer {
             act(stage, id, &request, context)
         })
     })?;
+    drop(turn);
     let mut answer = told(rehearsed.result);
     if let Some(properties) = answer.get_mut("properties").and_then(Value::as_object_mut) {
         properties.insert("effects".to_owned(), seen(call, id, rehearsed.effects));
@@ -273,6 +289,11 @@ fn with_context<R>(
             .unwrap_or_default(),
         correlation: correlation.to_owned(),
         entropy: u128::from_ne_bytes(random()),
+        limits: match &call.caller {
+            Caller::Local => Limits::host(),
+            Caller::Principal(..) => Limits::azure(),
+        },
+        cancel: call.request.cancel.clone(),
         authorize: &authorise,
         list: &list,
     };

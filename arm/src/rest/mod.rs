@@ -7,6 +7,7 @@
 //! What clients send and check is in the reference, arm-clients.
 
 mod admit;
+mod apart;
 mod attempts;
 mod authorise;
 mod authorization;
@@ -30,6 +31,7 @@ mod subscriptions;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod watchers;
 
 pub use admit::Admitted;
@@ -47,6 +49,7 @@ use caller::Caller;
 use state::State;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use turns::Turns;
 
 /// The API over one desired state.
 pub struct Api {
@@ -55,6 +58,33 @@ pub struct Api {
     writer: Mutex<()>,
     current: RwLock<Arc<State>>,
     attempts: Attempts,
+    /// By which templates are evaluated.
+    turns: Turns,
+}
+
+/// What a request needs to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// A look at what there is.
+    Read,
+    /// A change, which waits for others.
+    Write,
+    /// The evaluation of a template, which waits for its turn and then takes a processor for a while.
+    Evaluate,
+}
+
+impl Lane {
+    /// Returns what a request of this method and path needs, as far as that can be told from these.
+    #[must_use]
+    pub fn of(method: &str, path: &str) -> Self {
+        let is = |known: &[&str]| known.iter().any(|known| method.eq_ignore_ascii_case(known));
+        let is_deployment = || path.to_ascii_lowercase().contains("/deployments/");
+        match (is(&["PUT", "POST"]), is(&["PUT", "PATCH", "DELETE"])) {
+            (true, _) if is_deployment() => Self::Evaluate,
+            (_, true) => Self::Write,
+            _ => Self::Read,
+        }
+    }
 }
 
 /// The longest body of a request, in bytes; as the platform has it for templates.
@@ -76,6 +106,7 @@ impl Api {
             writer: Mutex::new(()),
             current: RwLock::new(Arc::new(state)),
             attempts: Attempts::default(),
+            turns: Turns::default(),
         }
     }
 

@@ -3,24 +3,86 @@
 use super::call::Call;
 use super::request::Response;
 use crate::error::ArmError;
-use serde_json::{Value, json};
+use crate::estate::Found;
+use serde_json::Value;
 
 /// Returns the answer with a list, or the page of it that the request asks for by `$top` and
 /// `$skiptoken`.
+///
+/// A page ends too where it is as long as an answer may be, and the client goes on with its `nextLink`.
 pub(crate) fn list(call: &Call<'_>, values: Vec<Value>) -> Response {
-    let from = call.request.query("$skiptoken");
-    let begin = from.map_or(0, |token| start(&values, &token));
-    let left = values.len().saturating_sub(begin);
+    let begin = start(call, values.len(), |at| values.get(at).map(token));
+    answer(call, values.into_iter().skip(begin))
+}
+
+/// Returns the answer with a list of resources, which are shown one after the other.
+pub(crate) fn resources(
+    call: &Call<'_>,
+    found: Vec<Found<'_>>,
+    passes: impl Fn(&Value) -> bool,
+) -> Response {
+    let id = |found: &Found<'_>| found.id().to_string().to_ascii_lowercase();
+    let begin = start(call, found.len(), |at| found.get(at).map(id));
+    let estate = &call.state.estate;
+    let shown = found.into_iter().skip(begin);
+    let shown = shown.map(|found| estate.show_found(found));
+    answer(call, shown.filter(passes))
+}
+
+/// Returns where a page begins.
+fn start(call: &Call<'_>, count: usize, token: impl Fn(usize) -> Option<String>) -> usize {
+    let Some(last) = call.request.query("$skiptoken") else {
+        return 0;
+    };
+    let same = (0..count).find(|at| token(*at).as_ref() == Some(&last));
+    let behind = || (0..count).find(|at| token(*at).is_some_and(|token| token > last));
+    match same {
+        Some(at) => at.saturating_add(1),
+        None => behind().unwrap_or(count),
+    }
+}
+
+fn answer(call: &Call<'_>, values: impl Iterator<Item = Value>) -> Response {
     let top = call.request.query("$top");
     let top = top.and_then(|top| top.parse::<usize>().ok());
-    let count = top.filter(|top| *top > 0).map_or(left, |top| top.min(left));
-    let page: Vec<Value> = values.into_iter().skip(begin).take(count).collect();
-    let next = (count < left).then(|| page.last().map(token)).flatten();
-    let body = match next {
-        Some(token) => json!({ "value": page, "nextLink": next_link(call, &token) }),
-        None => json!({ "value": page }),
+    let most = top.filter(|top| *top > 0).unwrap_or(usize::MAX);
+    let mut page = Page::default();
+    let mut values = values.peekable();
+    while let Some(value) = values.next_if(|_| page.count < most && page.text.len() < MOST_BYTES) {
+        page.push(&value);
+    }
+    let next = values.peek().and(page.last.as_deref());
+    let text = match next {
+        Some(token) => format!(
+            "{{\"value\":[{}],\"nextLink\":{}}}",
+            page.text,
+            Value::from(next_link(call, token))
+        ),
+        None => format!("{{\"value\":[{}]}}", page.text),
     };
-    Response::json(200, &body)
+    Response::text(200, text)
+}
+
+/// How long a page is at most, in bytes of its text, but for its last value.
+const MOST_BYTES: usize = 8 << 20;
+
+/// A page as it is written.
+#[derive(Default)]
+struct Page {
+    text: String,
+    count: usize,
+    last: Option<String>,
+}
+
+impl Page {
+    fn push(&mut self, value: &Value) {
+        if self.count > 0 {
+            self.text.push(',');
+        }
+        self.text.push_str(&value.to_string());
+        self.count = self.count.saturating_add(1);
+        self.last = Some(token(value));
+    }
 }
 
 /// Returns what a page that ends with this value is continued by: its ID, so that the next page is
@@ -28,15 +90,6 @@ pub(crate) fn list(call: &Call<'_>, values: Vec<Value>) -> Response {
 fn token(value: &Value) -> String {
     let id = value.get("id").and_then(Value::as_str).unwrap_or_default();
     id.to_ascii_lowercase()
-}
-
-fn start(values: &[Value], last: &str) -> usize {
-    let same = values.iter().position(|value| token(value) == last);
-    let behind = || values.iter().position(|value| token(value).as_str() > last);
-    match same {
-        Some(at) => at.saturating_add(1),
-        None => behind().unwrap_or(values.len()),
-    }
 }
 
 fn next_link(call: &Call<'_>, token: &str) -> String {
@@ -64,6 +117,9 @@ fn escape(text: &str) -> String {
     escaped.collect()
 }
 
+/// The most terms of a filter; the fields that lists are filtered by are fewer.
+const MOST_TERMS: usize = 16;
+
 /// A filter such as `resourceType eq 'Microsoft.Network/virtualNetworks' and location eq 'x'`.
 #[derive(Debug)]
 pub(crate) struct Filter(Vec<(String, bool, String)>);
@@ -77,6 +133,14 @@ impl Filter {
     pub(crate) fn of(call: &Call<'_>, known: &[&str]) -> Result<Self, ArmError> {
         let text = call.request.query("$filter").unwrap_or_default();
         let terms = split(&text);
+        if terms.len() > MOST_TERMS {
+            // Each is compared with each of the values.
+            let message = format!(
+                "The filter has {} terms; accepted: at most {MOST_TERMS}.",
+                terms.len()
+            );
+            return Err(ArmError::bad_request("InvalidFilterInQueryString", message));
+        }
         let read = |term: &str| {
             let mut words = term.trim().splitn(3, ' ');
             let (field, verb, value) = (words.next()?, words.next()?, words.next()?.trim());
@@ -93,7 +157,7 @@ impl Filter {
         let terms: Option<Vec<_>> = terms.map(|term| read(term)).collect();
         terms.map(Self).ok_or_else(|| {
             let message = format!(
-                "The filter '{text}' is invalid; accepted: FIELD eq 'VALUE', several with 'and', \
+                "The filter '{text:.500}' is invalid; accepted: FIELD eq 'VALUE', several with 'and', \
                  FIELD one of {}.",
                 known.join(", ")
             );

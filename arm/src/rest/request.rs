@@ -1,6 +1,8 @@
 //! A request as it arrived, and the answer to it.
 
+use crate::cancel::Cancel;
 use crate::error::ArmError;
+use crate::json;
 use serde_json::Value;
 use std::net::IpAddr;
 
@@ -30,6 +32,8 @@ pub struct Request {
     pub via: Via,
     /// The address that it came from, if it came by the network.
     pub from: Option<IpAddr>,
+    /// Whether the client still waits.
+    pub cancel: Cancel,
 }
 
 impl Request {
@@ -46,6 +50,7 @@ impl Request {
             body: Vec::new(),
             via: Via::Socket,
             from: None,
+            cancel: Cancel::default(),
         }
     }
 
@@ -92,6 +97,10 @@ impl Request {
     pub fn json(&self) -> Result<Value, ArmError> {
         if self.body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Value::Null);
+        }
+        let values = json::values(&self.body);
+        if values > json::MAX_VALUES {
+            return Err(json::too_many(values));
         }
         serde_json::from_slice(&self.body).map_err(|error| {
             let message = format!(
@@ -151,10 +160,15 @@ impl Response {
     /// Returns an answer with a body of JSON.
     #[must_use]
     pub fn json(status: u16, body: &Value) -> Self {
-        let json = ("Content-Type", "application/json; charset=utf-8");
+        Self::text(status, body.to_string())
+    }
+
+    /// Returns an answer with a body of JSON that is text already.
+    #[must_use]
+    pub fn text(status: u16, body: String) -> Self {
         Self::empty(status)
-            .with_header(json.0, json.1)
-            .with_body(body.to_string())
+            .with_header("Content-Type", "application/json; charset=utf-8")
+            .with_body(body)
     }
 
     /// Returns an answer without a body.

@@ -130,13 +130,8 @@ pub(crate) fn list(call: &Call<'_>, scope: &Scope, kind: &str) -> Answer {
     let action = format!("{kind}/read");
     let visible = visible(call, scope, &action);
     check_scope(call, scope)?;
-    let values = call
-        .state
-        .estate
-        .list(scope, kind)
-        .into_iter()
-        .filter(visible);
-    Ok(page::list(call, values.collect()))
+    let found = call.state.estate.find_all(scope, kind);
+    Ok(page::resources(call, found, visible))
 }
 
 /// Checks that the resource group or the resource that a list is of exists.

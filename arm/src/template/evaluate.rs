@@ -1,10 +1,10 @@
 //! Works out expressions, and whole values with expressions in them.
 
-use super::budget::{MAX_COUNT, MAX_DEPTH};
+use super::budget::{MAX_COUNT, MAX_DEPTH, size};
 use super::expression::{Expression, Text, classify};
 use super::frame::Frame;
 use super::functions;
-use super::problem::{Located, Problem};
+use super::problem::{Located, Problem, shortened};
 use super::session::Session;
 use super::value::{Held, field, get, kind};
 use super::world::World;
@@ -153,6 +153,7 @@ impl Evaluator<'_> {
         match value {
             Value::String(text) => self.string(text, env),
             Value::Array(items) => {
+                self.session.budget.take(0)?;
                 let env = env.deeper()?;
                 let mut result = Vec::with_capacity(items.len());
                 for (at, item) in items.iter().enumerate() {
@@ -207,7 +208,7 @@ impl Evaluator<'_> {
     }
 
     /// Takes a value over.
-    fn whole(&self, held: Held) -> Result<Value, Problem> {
+    pub(super) fn whole(&self, held: Held) -> Result<Value, Problem> {
         if let Held::Shared(shared) = &held {
             self.session.budget.charge(shared)?;
         }
@@ -219,6 +220,7 @@ impl Evaluator<'_> {
         fields: &Map<String, Value>,
         env: Env<'_>,
     ) -> Result<Map<String, Value>, Located> {
+        self.session.budget.take(0)?;
         let env = env.deeper()?;
         let mut result = Map::with_capacity(fields.len());
         for (name, value) in fields {
@@ -315,7 +317,8 @@ impl Evaluator<'_> {
         match count {
             Some(count) if count <= MAX_COUNT => Ok(count),
             _ => Err(Located::from(Problem::Template(format!(
-                "The copy count must be a whole number from 0 to {MAX_COUNT}. The provided value is '{value}'."
+                "The copy count must be a whole number from 0 to {MAX_COUNT}. The provided value is '{}'.",
+                shortened(&value.to_string(), 200)
             )))
             .under("count")),
         }
@@ -327,18 +330,22 @@ impl Evaluator<'_> {
     ///
     /// It has no value.
     pub fn expression(&self, expression: &Expression, env: Env<'_>) -> Result<Held, Problem> {
-        self.session.budget.step()?;
+        let budget = &self.session.budget;
+        budget.step()?;
         let env = env.deeper()?;
-        match expression {
-            Expression::Text(text) => Ok(Value::from(text.as_str()).into()),
-            Expression::Integer(number) => Ok(Value::from(*number).into()),
+        let mark = budget.mark();
+        let held = match expression {
+            Expression::Text(text) => Value::from(text.as_str()).into(),
+            Expression::Integer(number) => Value::from(*number).into(),
             Expression::Call {
                 namespace,
                 name,
                 arguments,
-            } => functions::call(self, namespace.as_deref(), name, arguments, env),
-            Expression::Property(..) | Expression::Index(..) => self.select(expression, env),
-        }
+            } => functions::call(self, namespace.as_deref(), name, arguments, env)?,
+            Expression::Property(..) | Expression::Index(..) => self.select(expression, env)?,
+        };
+        budget.settle(mark, &held)?;
+        Ok(held)
     }
 
     /// Works out a row of properties and indexes. Only what is at its end is copied.
@@ -361,10 +368,25 @@ impl Evaluator<'_> {
         let base = self.expression(base, env)?;
         let mut at: &Value = &base;
         for step in steps.iter().rev() {
+            self.looks_for(at, step)?;
             at = select(at, step)?;
         }
-        self.session.budget.charge(at)?;
+        // Bounded before it is copied, and taken when the expression ends.
+        let size = size(at, usize::MAX).bytes;
+        self.session.budget.admit(size)?;
         Ok(Held::Own(at.clone()))
+    }
+}
+
+impl Evaluator<'_> {
+    /// Takes the work of looking for a property whose name is spelled in another way.
+    pub(super) fn looks_for(&self, value: &Value, step: &Value) -> Result<(), Problem> {
+        match (value, step) {
+            (Value::Object(fields), Value::String(name)) if !fields.contains_key(name) => {
+                self.session.budget.read(fields.len().saturating_mul(8))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -377,7 +399,7 @@ pub fn select<'v>(value: &'v Value, step: &Value) -> Result<&'v Value, Problem> 
     match (value, step) {
         (Value::Object(fields), Value::String(name)) => {
             field(fields, name).ok_or_else(|| Problem::NoProperty {
-                name: name.clone(),
+                name: shortened(name, 200),
                 available: available(fields),
             })
         }
@@ -392,7 +414,7 @@ pub fn select<'v>(value: &'v Value, step: &Value) -> Result<&'v Value, Problem> 
                 })
         }
         (value, step) => Err(Problem::NotSelectable {
-            name: super::value::text(step),
+            name: shortened(&super::value::text(step), 200),
             found: kind(value),
         }),
     }
@@ -400,9 +422,13 @@ pub fn select<'v>(value: &'v Value, step: &Value) -> Result<&'v Value, Problem> 
 
 fn available(fields: &Map<String, Value>) -> String {
     const MOST: usize = 20;
-    let mut names: Vec<&str> = fields.keys().take(MOST).map(String::as_str).collect();
+    let mut names: Vec<String> = fields
+        .keys()
+        .take(MOST)
+        .map(|name| shortened(name, 100))
+        .collect();
     if fields.len() > MOST {
-        names.push("...");
+        names.push("...".to_owned());
     }
     names.join(", ")
 }

@@ -1,7 +1,9 @@
 //! The names of one template: its parameters, variables and functions, and the place that it is
 //! deployed to.
 
+use super::budget::Budget;
 use super::evaluate::{Env, Evaluator, Phase};
+use super::limits::Limits;
 use super::problem::{Located, Problem, shortened};
 use super::value::get;
 use crate::id::Scope;
@@ -107,6 +109,28 @@ impl Frame {
         })
     }
 
+    /// Takes what the names take that a template declares.
+    ///
+    /// # Errors
+    ///
+    /// There are too many, or there is not that much left.
+    pub fn admit(template: &Map<String, Value>, budget: &Budget) -> Result<(), Problem> {
+        for part in ["variables", "functions"] {
+            if let Some(declared) = super::value::field(template, part) {
+                budget.keep_value(declared, 1)?;
+            }
+        }
+        let declared = super::value::field(template, "variables").and_then(Value::as_object);
+        let count = declared
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| match value {
+                Value::Array(loops) if name.eq_ignore_ascii_case("copy") => loops.len(),
+                _ => 1,
+            });
+        Limits::check("variables", count.sum(), budget.limits().variables)
+    }
+
     /// Returns the frame of a call of a function that the template declares: it sees its parameters
     /// and the template's functions, and nothing else.
     #[must_use]
@@ -176,6 +200,8 @@ impl Frame {
             Some(Slot::Loop(raw)) => (raw, true),
         };
         names.borrow_mut().insert(key.clone(), Slot::Busy);
+        let budget = &evaluator.session.budget;
+        let mark = budget.mark();
         let env = env.of_name(match kind {
             Kind::Parameter => Phase::Parameters,
             Kind::Variable => Phase::Variables,
@@ -190,6 +216,8 @@ impl Frame {
         }
         match value {
             Ok(value) => {
+                budget.release(mark);
+                budget.keep_value(&value, 1)?;
                 let value = Arc::new(value);
                 let slot = Slot::Done(Arc::clone(&value), is_secret);
                 names.borrow_mut().insert(key, slot);
@@ -226,8 +254,8 @@ impl Kind {
 
     fn missing(self, name: &str) -> Problem {
         match self {
-            Self::Parameter => Problem::NoParameter(name.to_owned()),
-            Self::Variable => Problem::NoVariable(name.to_owned()),
+            Self::Parameter => Problem::NoParameter(shortened(name, 200)),
+            Self::Variable => Problem::NoVariable(shortened(name, 200)),
         }
     }
 
@@ -235,7 +263,11 @@ impl Kind {
     fn within(self, name: &str, located: Located) -> Problem {
         match located.problem {
             // These are about the deployment, not about the place.
-            Problem::NotYet(_) | Problem::Resource(_) | Problem::Limit(_) => located.problem,
+            Problem::NotYet(_)
+            | Problem::Resource(_)
+            | Problem::Limit(_)
+            | Problem::Memory(_)
+            | Problem::Cancelled => located.problem,
             Problem::Circular(..) => located.problem,
             ref problem => {
                 let path = located.path();
@@ -246,6 +278,8 @@ impl Kind {
                 let expression = located.expression.as_deref().unwrap_or_default();
                 // Variables of variables say it once for each.
                 let expression = shortened(expression, 100);
+                let problem = shortened(&problem.to_string(), 2_000);
+                let name = shortened(name, 100);
                 Problem::Template(format!(
                     "the {} '{name}'{below} '{expression}': {problem}",
                     self.word()

@@ -2,6 +2,7 @@
 //! full names, conditions decided.
 
 use super::evaluate::{Env, Evaluator, Loop, Phase};
+use super::limits::Limits;
 use super::problem::{Located, Problem};
 use super::value::{field, get, kind, text};
 use crate::id::{ResourceId, Scope};
@@ -63,7 +64,11 @@ pub const DEPLOYMENTS: &str = "Microsoft.Resources/deployments";
 /// The type of resource groups in templates.
 pub const GROUPS: &str = "Microsoft.Resources/resourceGroups";
 
-/// The most resources that a template may have, loops taken apart. ARM takes 800.
+/// What an instance takes beside its declaration and its dependencies, in bytes of memory and of work.
+const INSTANCE_BYTES: usize = 1_500;
+const INSTANCE_WORK: u64 = 8_000;
+
+/// The most resources that a deployment may have, loops taken apart and nested templates with it.
 pub const MAX_RESOURCES: usize = 10_000;
 
 /// Calls a function inside loops.
@@ -168,7 +173,10 @@ struct Parent {
 impl Expansion<'_> {
     fn declaration(&mut self, raw: &Value, place: &Declared) -> Result<(), Located> {
         let raw = match raw {
-            Value::Object(raw) => Arc::new(raw.clone()),
+            Value::Object(raw) => {
+                self.evaluator.session.budget.charge_fields(raw)?;
+                Arc::new(raw.clone())
+            }
             other => {
                 return Err(wrong(&format!(
                     "a resource is an object, not of type '{}'",
@@ -220,7 +228,7 @@ impl Expansion<'_> {
         }
         if !mode.eq_ignore_ascii_case("serial") {
             return Err(wrong(&format!(
-                "the copy mode '{mode}' is not valid; accepted: Parallel, Serial"
+                "the copy mode '{mode:.100}' is not valid; accepted: Parallel, Serial"
             ))
             .under("mode"));
         }
@@ -240,9 +248,12 @@ impl Expansion<'_> {
         place: &Declared,
         of_loop: Option<(usize, Option<(String, usize)>)>,
     ) -> Result<(), Located> {
-        if self.found.len() >= MAX_RESOURCES {
-            return Err(Problem::Limit("more than 10,000 resources").into());
-        }
+        let budget = &self.evaluator.session.budget;
+        let count = self.found.len().saturating_add(1);
+        Limits::check("resources", count, budget.limits().resources)?;
+        budget.resources(1)?;
+        budget.spend(INSTANCE_WORK)?;
+        budget.keep(INSTANCE_BYTES)?;
         let head = in_loops(&place.loops, None, &mut |loops| {
             self.head(raw, place, Env::new(Phase::Names).with_loops(loops))
         })?;
@@ -432,7 +443,7 @@ impl Expansion<'_> {
         if let Some(scope) = self.text(raw, "scope", env)? {
             return scope_of(own, &scope).ok_or_else(|| {
                 wrong(&format!(
-                    "'{scope}' is no scope; accepted: a resource ID, or type and name of a resource of the template"
+                    "'{scope:.200}' is no scope; accepted: a resource ID, or type and name of a resource of the template"
                 ))
                 .under("scope")
             });
@@ -514,12 +525,12 @@ pub fn identify(scope: &Scope, kind: &str, name: &str) -> Result<ResourceId, Str
     let names: Vec<&str> = name.split('/').collect();
     if types.len() != names.len() || provider.is_empty() || types.is_empty() {
         return Err(format!(
-            "The template resource '{name}' of type '{kind}' has incorrect segment lengths. A resource name must have one segment less than its type. Please see https://aka.ms/arm-syntax-resources for usage details"
+            "The template resource '{name:.200}' of type '{kind:.200}' has incorrect segment lengths. A resource name must have one segment less than its type. Please see https://aka.ms/arm-syntax-resources for usage details"
         ));
     }
     if names.iter().chain(&types).any(|part| part.is_empty()) {
         return Err(format!(
-            "The template resource '{name}' of type '{kind}' has an empty segment in its name or type"
+            "The template resource '{name:.200}' of type '{kind:.200}' has an empty segment in its name or type"
         ));
     }
     let mut id = ResourceId {
@@ -540,7 +551,7 @@ pub fn identify(scope: &Scope, kind: &str, name: &str) -> Result<ResourceId, Str
     }
     match id.segments.is_empty() {
         true => Err(format!(
-            "The template resource '{name}' of type '{kind}' has no type behind its provider"
+            "The template resource '{name:.200}' of type '{kind:.200}' has no type behind its provider"
         )),
         false => Ok(id),
     }

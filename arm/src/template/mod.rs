@@ -6,6 +6,7 @@ pub mod expression;
 pub mod frame;
 mod functions;
 pub mod instance;
+pub mod limits;
 pub mod order;
 pub mod outputs;
 pub mod parameters;

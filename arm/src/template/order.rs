@@ -1,5 +1,6 @@
 //! What depends on what, and the order that follows.
 
+use super::budget::Budget;
 use super::instance::{Expanded, Fate, Instance};
 use super::problem::{Located, Problem};
 use crate::id::Scope;
@@ -91,6 +92,14 @@ impl Directory {
         self.members.get(number).map_or(&[], Vec::as_slice)
     }
 
+    /// Returns how many resources have a name.
+    fn namesakes(&self, name: &str) -> usize {
+        let named = self
+            .names
+            .get(&name.trim_end_matches('/').to_ascii_lowercase());
+        named.map_or(0, Vec::len)
+    }
+
     /// Returns what a name means for a resource other than `but`.
     #[must_use]
     pub fn find(&self, scope: &Scope, name: &str, but: Option<usize>) -> Meant {
@@ -178,12 +187,15 @@ pub fn order(
     instances: &[Instance],
     directory: &Directory,
     scope: &Scope,
+    budget: &Budget,
 ) -> Result<Order, Located> {
     let mut graph = Graph::new(instances.len(), directory);
     let mut dependencies = Vec::with_capacity(instances.len());
     for (at, one) in instances.iter().enumerate() {
         let mut own = Vec::new();
         for name in &one.dependencies {
+            budget.step()?;
+            budget.read(directory.namesakes(name).saturating_mul(200))?;
             let meant = directory.find(scope, name, Some(at));
             match meant {
                 Meant::One(other) => graph.edge(other, at),
@@ -192,7 +204,7 @@ pub fn order(
                     return Err(at_dependencies(
                         one,
                         format!(
-                            "The resource reference '{name}' is ambiguous: more than one resource of the template has the name. Please use its resource ID"
+                            "The resource reference '{name:.200}' is ambiguous: more than one resource of the template has the name. Please use its resource ID"
                         ),
                     ));
                 }
@@ -200,7 +212,7 @@ pub fn order(
                     return Err(at_dependencies(
                         one,
                         format!(
-                            "The resource '{name}' is not defined in the template. Please see https://aka.ms/arm-template for usage details"
+                            "The resource '{name:.200}' is not defined in the template. Please see https://aka.ms/arm-template for usage details"
                         ),
                     ));
                 }
@@ -209,6 +221,8 @@ pub fn order(
         }
         dependencies.push(own);
     }
+    let edges: usize = dependencies.iter().map(Vec::len).sum();
+    budget.read(edges.saturating_add(instances.len()).saturating_mul(400))?;
     serial(instances, &mut graph);
     let sorted = with_parents(instances, directory, &graph).sort();
     let sorted = sorted.or_else(|_| graph.sort());

@@ -2,6 +2,7 @@
 
 use super::evaluate::{Env, Evaluator, Phase};
 use super::instance::in_loops;
+use super::limits::Limits;
 use super::parameters::Type;
 use super::problem::{Located, Problem};
 use super::value::{field, get, kind};
@@ -27,12 +28,16 @@ pub fn outputs(
         Some(Value::Object(declared)) => declared,
         Some(_) => return Err(under(wrong("an object is expected"))),
     };
+    let budget = &evaluator.session.budget;
+    Limits::check("outputs", declared.len(), budget.limits().outputs)?;
     for (name, declaration) in declared {
         let one = in_loops(loops, None, &mut |loops| {
             let env = Env::new(Phase::Outputs).with_loops(loops);
             output(evaluator, template, declaration, env)
         });
         if let Some(output) = one.map_err(|located| under(located.under(name)))? {
+            // In the record, beside it while that is put, in the answer and in its text.
+            budget.keep_value(&output, 4)?;
             found.insert(name.clone(), output);
         }
     }
@@ -88,8 +93,16 @@ fn output(
     Ok(Some(match wanted.is_secure() {
         true => json!({ "type": wanted.name() }),
         // Templates around this one may use it; it is shown to nobody.
-        false if is_secret => json!({ "type": wanted.name(), "value": value, SECRET: true }),
-        false => json!({ "type": wanted.name(), "value": value }),
+        false => {
+            let mut shown = Map::from_iter([
+                ("type".to_owned(), wanted.name().into()),
+                ("value".to_owned(), value),
+            ]);
+            if is_secret {
+                shown.insert(SECRET.to_owned(), true.into());
+            }
+            Value::Object(shown)
+        }
     }))
 }
 

@@ -2,10 +2,13 @@
 //!
 //! Messages are Azure's as far as remembered; the reference does not list them.
 
-use super::problem::invalid;
-use super::value::{equal, field, get, kind, text};
+use super::budget::{Budget, size};
+use super::limits::Limits;
+use super::problem::{Located, Problem, invalid, shortened};
+use super::value::{bounded, equal, field, get, kind, text};
 use crate::error::ArmError;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// A type of a parameter or an output.
@@ -107,6 +110,7 @@ pub struct Parameters {
 pub fn sort_out(
     template: &Map<String, Value>,
     given: &Map<String, Value>,
+    budget: &Budget,
 ) -> Result<Parameters, ArmError> {
     let none = Map::new();
     let declared = match field(template, "parameters") {
@@ -119,21 +123,29 @@ pub fn sort_out(
             ));
         }
     };
+    let most = budget.limits().parameters;
+    Limits::check("parameters", declared.len(), most).map_err(taken)?;
+    // Each of the names is looked for among the others.
+    let names = given.len().saturating_add(declared.len());
+    let pairs = names.saturating_mul(declared.len());
+    budget.read(pairs.saturating_mul(8)).map_err(taken)?;
     refuse_unknown(declared, given)?;
     let mut sorted = Parameters::default();
     for (name, declaration) in declared {
         let path = format!("parameters.{name}");
-        let declaration = resolved(template, declaration, &path)?;
+        let declaration = resolved(template, declaration, &path, budget)?;
         let kind = type_of(&declaration, &path)?;
         sorted.types.push((name.clone(), kind));
         let value = field(given, name).filter(|value| !value.is_null());
         let is_nullable = get(&declaration, "nullable").and_then(Value::as_bool) == Some(true);
         match (value, get(&declaration, "defaultValue")) {
             (Some(value), _) => {
-                check_value(template, name, &declaration, value)?;
+                check_value(template, name, &declaration, value, budget)?;
+                budget.keep_value(value, 1).map_err(taken)?;
                 sorted.given.insert(name.clone(), value.clone());
             }
             (None, Some(default)) => {
+                budget.keep_value(default, 1).map_err(taken)?;
                 sorted.defaults.insert(name.clone(), default.clone());
             }
             (None, None) if is_nullable => {
@@ -157,12 +169,18 @@ pub fn sort_out(
 /// # Errors
 ///
 /// It is not accepted.
-pub fn check(template: &Map<String, Value>, name: &str, value: &Value) -> Result<(), ArmError> {
+pub fn check(
+    template: &Map<String, Value>,
+    name: &str,
+    value: &Value,
+    budget: &Budget,
+) -> Result<(), ArmError> {
     let declaration = field(template, "parameters").and_then(|declared| get(declared, name));
     match declaration {
         Some(declaration) => {
-            let declaration = resolved(template, declaration, &format!("parameters.{name}"))?;
-            check_value(template, name, &declaration, value)
+            let path = format!("parameters.{name}");
+            let declaration = resolved(template, declaration, &path, budget)?;
+            check_value(template, name, &declaration, value, budget)
         }
         None => Ok(()),
     }
@@ -170,9 +188,9 @@ pub fn check(template: &Map<String, Value>, name: &str, value: &Value) -> Result
 
 /// Returns whether the template declares a parameter as secure.
 #[must_use]
-pub fn is_secure(template: &Map<String, Value>, name: &str) -> bool {
+pub fn is_secure(template: &Map<String, Value>, name: &str, budget: &Budget) -> bool {
     let declared = field(template, "parameters").and_then(|declared| get(declared, name));
-    let declared = declared.and_then(|it| resolved(template, it, name).ok());
+    let declared = declared.and_then(|it| resolved(template, it, name, budget).ok());
     let kind = declared.and_then(|it| Type::parse(get(&it, "type")?.as_str()?));
     kind.is_some_and(Type::is_secure)
 }
@@ -185,6 +203,7 @@ fn refuse_unknown(
         .keys()
         .filter(|name| field(declared, name).is_none())
         .map(String::as_str)
+        .take(100)
         .collect();
     if unknown.is_empty() {
         return Ok(());
@@ -193,8 +212,8 @@ fn refuse_unknown(
     Err(bad(
         &format!(
             "The template parameters '{}' in the parameters file are not valid; they are not present in the original template and can therefore not be provided at deployment time. The only supported parameters for this template are '{}'. Please see https://aka.ms/arm-pass-parameter-values for usage details",
-            unknown.join(", "),
-            supported.join(", ")
+            shortened(&unknown.join(", "), 2_000),
+            shortened(&supported.join(", "), 2_000)
         ),
         "parameters",
     ))
@@ -215,13 +234,14 @@ fn type_of(declaration: &Value, path: &str) -> Result<Type, ArmError> {
 }
 
 /// Returns a declaration with what it refers to in `definitions` filled in.
-fn resolved(
+fn resolved<'d>(
     template: &Map<String, Value>,
-    declaration: &Value,
+    declaration: &'d Value,
     path: &str,
-) -> Result<Value, ArmError> {
+    budget: &Budget,
+) -> Result<Cow<'d, Value>, ArmError> {
     const MOST: usize = 16;
-    let mut declaration = declaration.clone();
+    let mut declaration = Cow::Borrowed(declaration);
     for _ in 0..MOST {
         let Some(reference) = get(&declaration, "$ref").and_then(Value::as_str) else {
             return Ok(declaration);
@@ -238,13 +258,17 @@ fn resolved(
                     path,
                 )
             })?;
+        let mark = budget.mark();
+        budget.charge_fields(definition).map_err(taken)?;
+        budget.charge(&declaration).map_err(taken)?;
+        budget.release(mark);
         let mut merged = definition.clone();
-        if let Value::Object(own) = &declaration {
+        if let Value::Object(own) = &*declaration {
             for (name, value) in own.iter().filter(|(name, _)| *name != "$ref") {
                 merged.insert(name.clone(), value.clone());
             }
         }
-        declaration = Value::Object(merged);
+        declaration = Cow::Owned(Value::Object(merged));
     }
     Err(bad(
         &format!("'{path}' refers to definitions in a circle"),
@@ -257,10 +281,12 @@ fn check_value(
     name: &str,
     declaration: &Value,
     value: &Value,
+    budget: &Budget,
 ) -> Result<(), ArmError> {
     let checker = Checker {
         template,
         parameter: name,
+        budget,
     };
     checker.check(declaration, value, name, 0)
 }
@@ -268,6 +294,7 @@ fn check_value(
 struct Checker<'a> {
     template: &'a Map<String, Value>,
     parameter: &'a str,
+    budget: &'a Budget,
 }
 
 impl Checker<'_> {
@@ -283,6 +310,8 @@ impl Checker<'_> {
         if depth > MOST {
             return Err(self.refuse(path, "its type is defined too deep"));
         }
+        self.budget.step().map_err(taken)?;
+        self.budget.read(path.len()).map_err(taken)?;
         if value.is_null() && get(declaration, "nullable").and_then(Value::as_bool) == Some(true) {
             return Ok(());
         }
@@ -301,6 +330,7 @@ impl Checker<'_> {
     }
 
     fn refuse(&self, path: &str, why: &str) -> ArmError {
+        let (path, why) = (shortened(path, 200), shortened(why, 2_000));
         bad(
             &format!("The provided value for the template parameter '{path}' is not valid. {why}"),
             &format!("parameters.{}", self.parameter),
@@ -317,6 +347,10 @@ impl Checker<'_> {
         let Some(allowed) = get(declaration, "allowedValues").and_then(Value::as_array) else {
             return Ok(());
         };
+        // Each element may be compared with each that is allowed.
+        let each = size(value, usize::MAX).work;
+        let all = u64::try_from(allowed.len()).unwrap_or(u64::MAX);
+        self.budget.spend(each.saturating_mul(all)).map_err(taken)?;
         let is_allowed = |value: &Value| allowed.iter().any(|one| equal(one, value));
         // An array is accepted if all its elements are.
         let fits = is_allowed(value)
@@ -326,10 +360,10 @@ impl Checker<'_> {
         if fits {
             return Ok(());
         }
-        let shown: Vec<String> = allowed.iter().map(text).collect();
+        let shown: Vec<String> = allowed.iter().take(100).map(brief).collect();
         let value = match wanted.is_secure() {
             true => "***".to_owned(),
-            false => text(value),
+            false => brief(value),
         };
         Err(self.refuse(
             path,
@@ -385,7 +419,7 @@ impl Checker<'_> {
         if let (Some(items), Some(inner @ Value::Object(_))) =
             (value.as_array(), get(declaration, "items"))
         {
-            let inner = resolved(self.template, inner, path)?;
+            let inner = resolved(self.template, inner, path, self.budget)?;
             for (at, item) in items.iter().enumerate() {
                 self.check(&inner, item, &format!("{path}[{at}]"), depth)?;
             }
@@ -395,8 +429,11 @@ impl Checker<'_> {
         };
         let none = Map::new();
         let properties = get(declaration, "properties").and_then(Value::as_object);
+        let (properties_known, found) = (properties.map_or(0, Map::len), fields.len());
+        let pairs = properties_known.saturating_mul(found);
+        self.budget.read(pairs.saturating_mul(8)).map_err(taken)?;
         for (name, inner) in properties.unwrap_or(&none) {
-            let inner = resolved(self.template, inner, path)?;
+            let inner = resolved(self.template, inner, path, self.budget)?;
             let path = format!("{path}.{name}");
             match field(fields, name) {
                 Some(value) => self.check(&inner, value, &path, depth)?,
@@ -416,6 +453,15 @@ impl Checker<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Returns a value for an error.
+fn brief(value: &Value) -> String {
+    bounded(value, 1_000).map_or_else(|| "...".to_owned(), |_| shortened(&text(value), 200))
+}
+
+fn taken(problem: Problem) -> ArmError {
+    Located::from(problem).under("parameters").error("")
 }
 
 fn bad(why: &str, target: &str) -> ArmError {

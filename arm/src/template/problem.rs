@@ -109,6 +109,14 @@ pub enum Problem {
     /// The template asks for more than this host gives it.
     #[error("The template takes too much to evaluate: {0}.")]
     Limit(&'static str),
+    /// Its values take more memory than this host gives it, in MiB.
+    #[error(
+        "The template takes too much to evaluate: its values take more than {0} MiB of memory at one time."
+    )]
+    Memory(usize),
+    /// The client has gone, and nobody waits for the answer.
+    #[error("The client has gone before the template was evaluated.")]
+    Cancelled,
     /// A value of the template itself is not as it must be.
     #[error("{0}")]
     Template(String),
@@ -137,6 +145,9 @@ impl Problem {
     }
 }
 
+/// The most characters that an error says of what it is about: texts of a template may have millions.
+const MOST_WORDS: usize = 2_000;
+
 /// A problem with its place in the template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Located {
@@ -159,7 +170,7 @@ impl Located {
     pub fn of(problem: Problem, expression: &str) -> Self {
         Self {
             path: Vec::new(),
-            expression: Some(expression.to_owned()),
+            expression: Some(shortened(expression, MOST_WORDS)),
             problem,
         }
     }
@@ -167,7 +178,7 @@ impl Located {
     /// Says that it is in a property.
     #[must_use]
     pub fn under(mut self, name: &str) -> Self {
-        self.path.push(Step::Name(name.to_owned()));
+        self.path.push(Step::Name(shortened(name, MOST_WORDS)));
         self
     }
 
@@ -198,12 +209,15 @@ impl Located {
     /// Returns the error as ARM answers it, below a path of the outer template.
     #[must_use]
     pub fn error(&self, prefix: &str) -> ArmError {
-        let path = self.path();
+        let path = shortened(&self.path(), MOST_WORDS);
         let path = match (prefix, path.as_str()) {
             ("", path) => path.to_owned(),
             (prefix, "") => prefix.to_owned(),
             (prefix, path) => format!("{prefix}.{path}"),
         };
+        if self.problem == Problem::Cancelled {
+            return ArmError::new(499, "ClientClosedRequest", self.problem.to_string());
+        }
         if let Problem::Resource(error) = &self.problem {
             let error = (**error).clone();
             return match error.target {
@@ -215,9 +229,12 @@ impl Located {
             Some(expression) => format!(
                 "Unable to process template language expressions at '{path}', expression '{}': {}",
                 shortened(expression, 300),
-                self.problem
+                shortened(&self.problem.to_string(), MOST_WORDS)
             ),
-            None => format!("At '{path}': {}", self.problem),
+            None => format!(
+                "At '{path}': {}",
+                shortened(&self.problem.to_string(), MOST_WORDS)
+            ),
         };
         invalid(format!("Deployment template validation failed: '{words}'.")).at(path)
     }
@@ -239,7 +256,7 @@ pub fn invalid(message: impl Into<String>) -> ArmError {
 }
 
 /// Cuts what would make an error unreadable.
-pub(super) fn shortened(text: &str, most: usize) -> String {
+pub(crate) fn shortened(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
         None => text.to_owned(),

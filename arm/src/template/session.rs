@@ -12,6 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
+/// How much memory and work an expression takes that is read, for each of its characters.
+const READ: usize = 24;
+
 /// One deployment with all its nested ones.
 #[derive(Debug)]
 pub struct Session {
@@ -47,9 +50,10 @@ impl Session {
         deployer: Value,
         now: Duration,
         entropy: u128,
+        budget: Budget,
     ) -> Self {
         Self {
-            budget: Budget::default(),
+            budget,
             environment,
             tenant,
             deployer,
@@ -73,6 +77,9 @@ impl Session {
         if let Some(read) = self.expressions.borrow().get(text) {
             return Ok(Arc::clone(read));
         }
+        // What is read is kept: a token for every few characters.
+        self.budget.read(text.len().saturating_mul(READ))?;
+        self.budget.keep(text.len().saturating_mul(READ))?;
         let read = Arc::new(Expression::parse(text)?);
         self.expressions
             .borrow_mut()
@@ -121,11 +128,12 @@ impl Session {
     }
 
     /// Takes out what contains a value that was written where a type has a secret.
-    pub fn without_written(&self, value: &mut Value) {
-        let written = self.written.borrow();
-        if !written.is_empty() {
-            strip(value, &written);
-        }
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::without_secrets`].
+    pub fn without_written(&self, value: &mut Value) -> Result<(), Problem> {
+        self.without(&self.written, value)
     }
 
     /// Notes the texts in an output that comes from a secure parameter: who deploys a template within
@@ -136,11 +144,12 @@ impl Session {
     }
 
     /// Takes out what contains an output that comes from a secure parameter.
-    pub fn without_carried(&self, value: &mut Value) {
-        let carried = self.carried.borrow();
-        if !carried.is_empty() {
-            strip(value, &carried);
-        }
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::without_secrets`].
+    pub fn without_carried(&self, value: &mut Value) -> Result<(), Problem> {
+        self.without(&self.carried, value)
     }
 
     /// Returns an error in which the values of secure parameters are not quoted.
@@ -156,11 +165,24 @@ impl Session {
     }
 
     /// Takes out what contains the value of a secure parameter.
-    pub fn without_secrets(&self, value: &mut Value) {
-        let secrets = self.secrets.borrow();
-        if !secrets.is_empty() {
-            strip(value, &secrets);
+    ///
+    /// # Errors
+    ///
+    /// That is too much work: every text is looked through for every secret.
+    pub fn without_secrets(&self, value: &mut Value) -> Result<(), Problem> {
+        self.without(&self.secrets, value)
+    }
+
+    fn without(&self, secrets: &RefCell<Vec<String>>, value: &mut Value) -> Result<(), Problem> {
+        let secrets = secrets.borrow();
+        if secrets.is_empty() {
+            return Ok(());
         }
+        let once = super::budget::size(value, usize::MAX).work;
+        let count = u64::try_from(secrets.len()).unwrap_or(u64::MAX);
+        self.budget.spend(once.saturating_mul(count))?;
+        strip(value, &secrets);
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 //! `az` sends a file as it is, behind an unquoted `template` (reference arm-clients, section 3.6).
 
 use crate::error::ArmError;
+use crate::json;
 use jsonc_parser::{ParseOptions, errors::ParseError, parse_to_serde_value};
 use serde_json::Value;
 
@@ -29,6 +30,10 @@ pub fn parse(text: &str, what: &str) -> Result<Value, ArmError> {
                 text.len()
             ),
         ));
+    }
+    let values = json::values(text.as_bytes());
+    if values > json::MAX_VALUES {
+        return Err(json::too_many(values).at(what));
     }
     let options = ParseOptions {
         allow_comments: true,

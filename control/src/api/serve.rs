@@ -4,14 +4,16 @@ use super::body;
 use super::gate::Place;
 use super::pace::Paced;
 use super::share::{Shares, busy};
+use crate::background::in_background;
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::Watcher;
+use postern_arm::cancel::Cancel;
 use postern_arm::error::ArmError;
-use postern_arm::rest::{Api, Request, Response, Via, too_large};
+use postern_arm::rest::{Api, Lane, Request, Response, Via, too_large};
 use std::convert::Infallible;
 use std::error::Error;
 use std::net::IpAddr;
@@ -92,7 +94,10 @@ async fn answer(request: hyper::Request<Incoming>, shared: &Shared) -> hyper::Re
         body: Vec::new(),
         via: Via::Https,
         from: Some(shared.from),
+        cancel: Cancel::default(),
     };
+    // Dropped with this future, when the client has gone.
+    let _waits = request.cancel.on_drop();
     // Rights come before room.
     let admitted = match shared.api.admit(&request) {
         Ok(admitted) => admitted,
@@ -118,15 +123,22 @@ async fn answer(request: hyper::Request<Incoming>, shared: &Shared) -> hyper::Re
     if let Some(line) = shared.api.line(&request) {
         shared.shares.stand(line).await;
     }
-    let Some(turn) = own.turn(admitted.writes).await else {
-        return refuse(&ArmError::new(
-            503,
-            "ServiceUnavailable",
-            "The API has ended.",
-        ));
-    };
     let api = Arc::clone(&shared.api);
-    let handled = tokio::task::spawn_blocking(move || api.handle(&request)).await;
+    let (handled, turn) = match Lane::of(&request.method, &request.path) {
+        // Templates have turns of the API's own, and take none of those who look and change.
+        Lane::Evaluate => (in_background(move || api.handle(&request)).await, None),
+        Lane::Read | Lane::Write => {
+            let Some(turn) = own.turn(admitted.writes).await else {
+                return refuse(&ArmError::new(
+                    503,
+                    "ServiceUnavailable",
+                    "The API has ended.",
+                ));
+            };
+            let handled = tokio::task::spawn_blocking(move || api.handle(&request)).await;
+            (handled.map_err(std::io::Error::other), Some(turn))
+        }
+    };
     let answer = match handled {
         Ok(answer) => answer,
         Err(error) => {

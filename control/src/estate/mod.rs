@@ -23,7 +23,7 @@ mod tests;
 pub use action::action;
 pub use knowledge::settings;
 pub use lower::{lower, tags, without_effect};
-pub use preview::preview;
+pub use preview::{Side, effects, preview};
 pub use raise::{Raised, raise};
 pub use regional::{locations, regional};
 pub use rights::authorise;

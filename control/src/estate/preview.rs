@@ -10,6 +10,7 @@ use crate::model::{Learned, Model, NetworkInterface};
 use postern_arm::estate::Estate;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// Returns what would change in the fabric if it went from its present model to that of `next`: the
 /// model itself, and the effective routes and security rules of NICs.
@@ -22,45 +23,121 @@ pub fn preview<H: Host>(fabric: &Fabric<H>, now: &Estate, next: &Estate) -> Resu
     fabric
         .check(&model)
         .map_err(|error| explain(next, &error))?;
-    let changes = fabric.model().diff(&model);
+    Ok(effects(
+        Side::new(fabric.model(), fabric.learned(), fabric.catalog(), now),
+        Side::new(&model, fabric.learned(), fabric.catalog(), next),
+    ))
+}
+
+/// How many rows of NICs a preview lists: a rule of a group is a row of each NIC that the group is on.
+const MOST_ROWS: usize = 20_000;
+
+/// Returns what differs from one side to the other.
+#[must_use]
+pub fn effects(mut before: Side<'_>, mut after: Side<'_>) -> Value {
+    let changes = before.model.diff(after.model);
     let changes = serde_json::to_value(&changes).unwrap_or_default();
-    let (mut before, mut after) = (
-        Seen::new(fabric.model(), fabric.learned(), fabric.catalog(), now),
-        Seen::new(&model, fabric.learned(), fabric.catalog(), next),
-    );
-    let (mut routes, mut rules) = (Vec::new(), Vec::new());
     let keys: BTreeSet<String> = before
         .nics
         .keys()
         .chain(after.nics.keys())
         .cloned()
         .collect();
-    for key in keys {
-        let (old, new) = (before.routes(&key), after.routes(&key));
-        routes.extend(difference(&key, &old, &new));
-        let (old, new) = (before.rules(&key), after.rules(&key));
-        rules.extend(difference(&key, &old, &new));
+    let (mut routes, mut rules) = (Differences::default(), Differences::default());
+    for key in &keys {
+        routes.add(key, before.routes(key), after.routes(key));
+        rules.add(key, before.rules(key), after.rules(key));
     }
-    Ok(json!({ "changes": changes, "effectiveRoutes": routes, "effectiveSecurityRules": rules }))
+    let mut effects = json!({
+        "changes": changes,
+        "effectiveRoutes": routes.shown,
+        "effectiveSecurityRules": rules.shown,
+    });
+    let left_out = routes.left_out.saturating_add(rules.left_out);
+    if let (Some(fields), 1..) = (effects.as_object_mut(), left_out) {
+        // Rather than an answer of any length.
+        fields.insert("leftOut".to_owned(), left_out.into());
+    }
+    effects
+}
+
+/// The rows that are gone and those that are new.
+type RemovedAdded = Arc<(Vec<Value>, Vec<Value>)>;
+
+/// What NICs see no more and see newly.
+#[derive(Default)]
+struct Differences {
+    shown: Vec<Value>,
+    rows: usize,
+    /// NICs with a difference that is not shown.
+    left_out: usize,
+    /// Many NICs have the same rows before, and the same after.
+    known: HashMap<(*const Rows, *const Rows), Option<RemovedAdded>>,
+    /// Kept, so that nothing else gets their place in memory.
+    seen: Vec<Arc<Rows>>,
+}
+
+impl Differences {
+    fn add(&mut self, nic: &str, old: Arc<Rows>, new: Arc<Rows>) {
+        let key = (Arc::as_ptr(&old), Arc::as_ptr(&new));
+        let found = self.known.entry(key).or_insert_with(|| {
+            let (removed, added) = (beyond(&old, &new), beyond(&new, &old));
+            let is_same = removed.is_empty() && added.is_empty();
+            self.seen.extend([old, new]);
+            (!is_same).then(|| Arc::new((removed, added)))
+        });
+        let Some((removed, added)) = found.as_deref() else {
+            return;
+        };
+        self.rows = self
+            .rows
+            .saturating_add(weight(removed))
+            .saturating_add(weight(added));
+        if self.rows > MOST_ROWS {
+            self.left_out = self.left_out.saturating_add(1);
+            return;
+        }
+        self.shown
+            .push(json!({ "networkInterface": nic, "added": added, "removed": removed }));
+    }
+}
+
+/// Returns how many rows these are, each of whose prefixes counts.
+fn weight(rows: &[Value]) -> usize {
+    let prefixes = |row: &Value| {
+        row.get("addressPrefix")
+            .and_then(Value::as_array)
+            .map_or(0, Vec::len)
+    };
+    rows.iter().map(|row| prefixes(row).saturating_add(1)).sum()
 }
 
 /// Rows by what tells them apart, with their prefixes.
 type Rows = BTreeMap<String, (Map<String, Value>, BTreeSet<String>)>;
 
 /// What a model makes NICs see.
-struct Seen<'m> {
+#[derive(Debug)]
+pub struct Side<'m> {
     model: &'m Model,
     learned: &'m Learned,
     catalog: &'m Catalog,
     /// NICs by their IDs.
     nics: BTreeMap<String, &'m NetworkInterface>,
     /// The routes of subnets, which all their NICs have.
-    routes: HashMap<(&'m str, &'m str), Rows>,
-    groups: HashMap<(&'m str, &'m str, Option<&'m str>), Rows>,
+    routes: HashMap<(&'m str, &'m str), Arc<Rows>>,
+    groups: HashMap<(&'m str, &'m str, Option<&'m str>), Arc<Rows>>,
+    none: Arc<Rows>,
 }
 
-impl<'m> Seen<'m> {
-    fn new(model: &'m Model, learned: &'m Learned, catalog: &'m Catalog, estate: &Estate) -> Self {
+impl<'m> Side<'m> {
+    /// Returns what a model makes of the NICs of an estate.
+    #[must_use]
+    pub fn new(
+        model: &'m Model,
+        learned: &'m Learned,
+        catalog: &'m Catalog,
+        estate: &Estate,
+    ) -> Self {
         let ids = Ids::new(estate);
         let nics = model.nics.iter();
         let nics = nics.map(|nic| (ids.named(kinds::NIC.arm, &nic.name), nic));
@@ -71,29 +148,30 @@ impl<'m> Seen<'m> {
             nics: nics.collect(),
             routes: HashMap::new(),
             groups: HashMap::new(),
+            none: Arc::default(),
         }
     }
 
-    fn routes(&mut self, nic: &str) -> Rows {
+    fn routes(&mut self, nic: &str) -> Arc<Rows> {
         let Some(nic) = self.nics.get(nic) else {
-            return Rows::new();
+            return Arc::clone(&self.none);
         };
         let place = (nic.vnet.as_str(), nic.subnet.as_str());
         let (model, learned, catalog) = (self.model, self.learned, self.catalog);
         let rows = self.routes.entry(place).or_insert_with(|| {
             let routes = effective_routes(model, learned, catalog, nic);
             let active = routes.value.into_iter().filter(|row| row.state == "Active");
-            rows(
+            Arc::new(rows(
                 active.filter_map(|row| serde_json::to_value(row).ok()),
                 "addressPrefix",
-            )
+            ))
         });
-        rows.clone()
+        Arc::clone(rows)
     }
 
-    fn rules(&mut self, nic: &str) -> Rows {
+    fn rules(&mut self, nic: &str) -> Arc<Rows> {
         let Some(nic) = self.nics.get(nic) else {
-            return Rows::new();
+            return Arc::clone(&self.none);
         };
         let place = (nic.vnet.as_str(), nic.subnet.as_str(), nic.nsg.as_deref());
         let (model, learned, catalog) = (self.model, self.learned, self.catalog);
@@ -109,9 +187,9 @@ impl<'m> Seen<'m> {
                     Some(rule)
                 })
             });
-            rows(rules, "")
+            Arc::new(rows(rules, ""))
         });
-        found.clone()
+        Arc::clone(found)
     }
 }
 
@@ -134,13 +212,6 @@ fn rows(values: impl Iterator<Item = Value>, prefixes: &str) -> Rows {
             .extend(listed.filter_map(Value::as_str).map(str::to_owned));
     }
     rows
-}
-
-/// Returns what a NIC sees no more and what it sees newly; nothing if that is the same.
-fn difference(nic: &str, old: &Rows, new: &Rows) -> Option<Value> {
-    let (removed, added) = (beyond(old, new), beyond(new, old));
-    let is_same = removed.is_empty() && added.is_empty();
-    (!is_same).then(|| json!({ "networkInterface": nic, "added": added, "removed": removed }))
 }
 
 /// Returns the rows of one side with the prefixes that the other one does not have there.

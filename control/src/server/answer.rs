@@ -10,6 +10,7 @@ use crate::diagnose;
 use crate::fabric::view::{AppliedView, ChangeView, SweepView, TagsReloadedView};
 use crate::fabric::{Applied, Fabric, FabricError, ReadError};
 use crate::model::Change;
+use postern_arm::cancel::Cancel;
 use postern_arm::date::now;
 use postern_arm::error::ArmError;
 use postern_arm::estate::Settings;
@@ -22,14 +23,14 @@ use std::time::Duration;
 const SWEEP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Does what is asked, and returns the result. Blocks.
-pub(super) fn answer(daemon: &Daemon, request: Request) -> Result<Value, Fault> {
+pub(super) fn answer(daemon: &Daemon, request: Request, cancel: Cancel) -> Result<Value, Fault> {
     match request {
         Request::Apply {
             name,
             text,
             dry_run,
         } => change::apply(daemon, &name, &text, dry_run),
-        Request::Arm(request) => encode(&arm(daemon, request)),
+        Request::Arm(request) => encode(&arm(daemon, request, cancel)),
         Request::Defaults => encode(&export::defaults(daemon)),
         Request::Export { group, toml } => export::export(daemon, group.as_deref(), toml),
         Request::Endpoint {
@@ -128,9 +129,10 @@ fn login(daemon: &Daemon, principal: Option<&str>) -> Result<Value, Fault> {
 }
 
 /// Asks the API as the owner of everything.
-fn arm(daemon: &Daemon, request: ArmRequest) -> ArmAnswer {
+fn arm(daemon: &Daemon, request: ArmRequest, cancel: Cancel) -> ArmAnswer {
     let mut asked = rest::Request::local(&request.method, &request.target).with_body(request.body);
     asked.headers = request.headers;
+    asked.cancel = cancel;
     let answer = daemon.api.handle(&asked);
     let body = answer.value();
     ArmAnswer {

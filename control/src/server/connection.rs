@@ -3,6 +3,10 @@
 use super::protocol::{Answer, Fault, FaultCode, MAX_REQUEST, Request, parse};
 use super::{Daemon, answer, blocking};
 use crate::api::gate::Place;
+use crate::background::in_background;
+use postern_arm::cancel::Cancel;
+use postern_arm::rest::Lane;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +17,16 @@ use tracing::debug;
 
 /// How long a client may take for a line that it has begun.
 const LINE_TIME: Duration = Duration::from_secs(30);
+/// How often it is looked whether the client of a request at work has gone.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Returns whether the client has closed its side for good: one that only writes no more still reads.
+fn has_gone(stream: &UnixStream) -> bool {
+    let mut polled = [PollFd::new(stream, PollFlags::OUT)];
+    let now = Timespec::default();
+    let gone = PollFlags::HUP | PollFlags::ERR;
+    poll(&mut polled, Some(&now)).is_ok() && polled.iter().any(|fd| fd.revents().intersects(gone))
+}
 
 /// Answers requests one after the other, until the client hangs up or its place is needed.
 pub(super) async fn serve(stream: UnixStream, daemon: Arc<Daemon>, place: Place) {
@@ -50,7 +64,10 @@ async fn converse(stream: UnixStream, daemon: &Arc<Daemon>, place: &Place) -> io
         }
         let (answer, is_end) = match parse(text) {
             Ok(Request::Down) => (answer::down(), true),
-            Ok(request) => (ask(daemon, request).await, false),
+            Ok(request) => {
+                let stream = reader.get_ref().as_ref();
+                (ask(daemon, request, stream).await, false)
+            }
             Err(fault) => (Answer::Error(fault), false),
         };
         timeout(LINE_TIME, writer.write_all(&answer.to_line())).await??;
@@ -65,9 +82,33 @@ async fn converse(stream: UnixStream, daemon: &Arc<Daemon>, place: &Place) -> io
     }
 }
 
-async fn ask(daemon: &Arc<Daemon>, request: Request) -> Answer {
+async fn ask(daemon: &Arc<Daemon>, request: Request, stream: &UnixStream) -> Answer {
     let daemon = Arc::clone(daemon);
-    match blocking(move || answer::answer(&daemon, request)).await {
+    let cancel = Cancel::default();
+    let is_template = match &request {
+        Request::Arm(asked) => Lane::of(&asked.method, &asked.target) == Lane::Evaluate,
+        _ => false,
+    };
+    let asked = cancel.clone();
+    let act = move || answer::answer(&daemon, request, asked);
+    let work = async {
+        match is_template {
+            true => in_background(act).await,
+            false => blocking(act).await,
+        }
+    };
+    tokio::pin!(work);
+    let done = loop {
+        tokio::select! {
+            done = &mut work => break done,
+            () = tokio::time::sleep(LOOK) => {
+                if has_gone(stream) {
+                    cancel.cancel();
+                }
+            }
+        }
+    };
+    match done {
         Ok(Ok(value)) => Answer::Result(value),
         Ok(Err(fault)) => Answer::Error(fault),
         Err(error) => Answer::Error(Fault::new(FaultCode::Internal, error.to_string())),

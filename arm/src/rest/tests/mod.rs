@@ -1,6 +1,8 @@
 //! Requests against an estate in memory.
 
 mod answers;
+mod apart;
+mod costs;
 mod deploying;
 mod host;
 mod hostile;

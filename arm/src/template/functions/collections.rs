@@ -1,11 +1,13 @@
 //! Functions of arrays, and those that take a text or an object as well.
 
+use super::super::budget::Budget;
 use super::super::problem::Problem;
-use super::super::value::{equal, field, text};
+use super::super::value::{Names, equal, text};
 use super::strings::folded;
 use super::{ANY, Call, Entry};
 use serde_json::{Map, Value};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use uuid::Uuid;
 
 type Answer = Result<Value, Problem>;
 
@@ -108,6 +110,9 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
+/// How many times walking over an argument costs what it costs to compare all that is in it.
+const EQUAL: u64 = 4;
+
 fn array(call: &Call<'_>) -> Answer {
     Ok(match call.value(0) {
         array @ Value::Array(_) => array.clone(),
@@ -120,7 +125,7 @@ fn concat(call: &Call<'_>) -> Answer {
         let mut all = Vec::new();
         for at in 0..call.len() {
             let items = call.array(at)?;
-            call.evaluator.session.budget.charge(call.value(at))?;
+            call.budget().charge(call.value(at))?;
             all.extend(items.iter().cloned());
         }
         return Ok(Value::Array(all));
@@ -142,8 +147,15 @@ fn concat(call: &Call<'_>) -> Answer {
 fn contains(call: &Call<'_>) -> Answer {
     let item = call.value(1);
     Ok(match call.value(0) {
-        Value::Array(items) => items.iter().any(|one| equal(one, item)),
-        Value::Object(fields) => field(fields, call.text(1)?).is_some(),
+        Value::Array(items) => {
+            call.walks(0, EQUAL)?;
+            items.iter().any(|one| equal(one, item))
+        }
+        Value::Object(fields) => {
+            call.text(1)?;
+            call.evaluator.looks_for(call.value(0), item)?;
+            super::super::value::field(fields, call.text(1)?).is_some()
+        }
         Value::String(all) => match item {
             Value::String(_) | Value::Number(_) => all.contains(&text(item)),
             _ => return Err(call.wrong(1, "a string")),
@@ -156,7 +168,7 @@ fn contains(call: &Call<'_>) -> Answer {
 fn create_array(call: &Call<'_>) -> Answer {
     let mut items = Vec::with_capacity(call.len());
     for value in call.values() {
-        call.evaluator.session.budget.charge(value)?;
+        call.budget().charge(value)?;
         items.push(value.clone());
     }
     Ok(Value::Array(items))
@@ -197,6 +209,7 @@ fn last(call: &Call<'_>) -> Answer {
 }
 
 fn flatten(call: &Call<'_>) -> Answer {
+    call.walks(0, 1)?;
     let mut flat = Vec::new();
     for item in call.array(0)? {
         match item {
@@ -223,6 +236,7 @@ fn index_from_end(call: &Call<'_>) -> Answer {
 fn position(call: &Call<'_>, is_first: bool) -> Answer {
     let at = match call.value(0) {
         Value::Array(items) => {
+            call.walks(0, EQUAL)?;
             let is_it = |one: &Value| equal(one, call.value(1));
             match is_first {
                 true => items.iter().position(is_it),
@@ -284,37 +298,52 @@ fn take(call: &Call<'_>) -> Answer {
     })
 }
 
-/// Returns a text that equal values share: sets of big arrays need it.
-fn canonical(value: &Value) -> String {
+/// Writes a text that equal values share: sets of big arrays need it.
+fn canonical(value: &Value, into: &mut String) {
     match value {
         Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(canonical).collect();
-            format!("[{}]", items.join(","))
+            into.push('[');
+            for item in items {
+                canonical(item, into);
+                into.push(',');
+            }
+            into.push(']');
         }
         Value::Object(fields) => {
-            let mut parts: Vec<String> = fields
+            let mut named: Vec<_> = fields
                 .iter()
-                .map(|(name, value)| {
-                    format!(
-                        "{}:{}",
-                        Value::from(name.to_ascii_lowercase()),
-                        canonical(value)
-                    )
-                })
+                .map(|(name, value)| (name.to_ascii_lowercase(), name, value))
                 .collect();
-            parts.sort();
-            format!("{{{}}}", parts.join(","))
+            named.sort_by(|one, two| (&one.0, one.1).cmp(&(&two.0, two.1)));
+            into.push('{');
+            for (name, _, value) in named {
+                into.push_str(&Value::from(name).to_string());
+                into.push(':');
+                canonical(value, into);
+                into.push(',');
+            }
+            into.push('}');
         }
-        other => other.to_string(),
+        other => into.push_str(&other.to_string()),
     }
 }
+
+/// Returns what stands for all values that are equal to one; no two others share it.
+fn key(value: &Value) -> Uuid {
+    let mut text = String::new();
+    canonical(value, &mut text);
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes())
+}
+
+/// How many times walking over an argument costs what it costs to find equal values in it.
+const SET: u64 = 6;
 
 fn union(call: &Call<'_>) -> Answer {
     if call.value(0).is_object() {
         let mut all = Map::new();
         for at in 0..call.len() {
-            call.evaluator.session.budget.charge(call.value(at))?;
-            merge(&mut all, call.object(at)?);
+            call.budget().charge(call.value(at))?;
+            merge(&mut all, call.object(at)?, call.budget())?;
         }
         return Ok(Value::Object(all));
     }
@@ -324,9 +353,10 @@ fn union(call: &Call<'_>) -> Answer {
             .value(at)
             .as_array()
             .ok_or_else(|| call.wrong(at, "all arrays or all objects"))?;
-        call.evaluator.session.budget.charge(call.value(at))?;
+        call.budget().charge(call.value(at))?;
+        call.walks(at, SET)?;
         for item in items {
-            if seen.insert(canonical(item)) {
+            if seen.insert(key(item)) {
                 all.push(item.clone());
             }
         }
@@ -335,39 +365,85 @@ fn union(call: &Call<'_>) -> Answer {
 }
 
 /// Puts the fields of one object into another: objects merge, everything else is replaced.
-fn merge(all: &mut Map<String, Value>, more: &Map<String, Value>) {
+fn merge(
+    all: &mut Map<String, Value>,
+    more: &Map<String, Value>,
+    budget: &Budget,
+) -> Result<(), Problem> {
+    let mut spelled = Spelled::default();
     for (name, value) in more {
-        let known = all.keys().find(|known| known.eq_ignore_ascii_case(name));
-        let name = known.unwrap_or(name).clone();
+        let name = spelled.name(all, name, budget)?;
         match (all.get_mut(&name), value) {
-            (Some(Value::Object(inner)), Value::Object(more)) => merge(inner, more),
+            (Some(Value::Object(inner)), Value::Object(more)) => merge(inner, more, budget)?,
             (Some(known), value) => *known = value.clone(),
             (None, value) => {
                 all.insert(name, value.clone());
             }
         }
     }
+    Ok(())
+}
+
+/// How the names of an object are spelled in it, for who puts others into it.
+#[derive(Default)]
+pub(super) struct Spelled(Option<HashMap<String, String>>);
+
+impl Spelled {
+    /// Returns a name as the object spells it; a new one as it is, which is then expected to be put in.
+    pub(super) fn name(
+        &mut self,
+        all: &Map<String, Value>,
+        name: &str,
+        budget: &Budget,
+    ) -> Result<String, Problem> {
+        if all.is_empty() || (self.0.is_none() && all.contains_key(name)) {
+            return Ok(name.to_owned());
+        }
+        let names = match &mut self.0 {
+            Some(names) => names,
+            none => {
+                budget.read(all.len().saturating_mul(50))?;
+                none.insert(
+                    all.keys()
+                        .map(|name| (name.to_ascii_lowercase(), name.clone()))
+                        .collect(),
+                )
+            }
+        };
+        let key = name.to_ascii_lowercase();
+        Ok(names.entry(key).or_insert_with(|| name.to_owned()).clone())
+    }
 }
 
 fn intersection(call: &Call<'_>) -> Answer {
+    for at in 0..call.len() {
+        call.walks(at, SET)?;
+    }
     if call.value(0).is_object() {
         let mut common = call.object(0)?.clone();
         for at in 1..call.len() {
             let other = call.object(at)?;
-            common.retain(|name, value| field(other, name).is_some_and(|two| equal(value, two)));
+            let mut names = Names::default();
+            // What is left is looked through for each of the others.
+            call.budget().read(common.len().saturating_mul(50))?;
+            common.retain(|name, value| {
+                names
+                    .field(other, name)
+                    .is_some_and(|two| equal(value, two))
+            });
         }
         return Ok(Value::Object(common));
     }
-    let mut common = call
+    let mut seen = HashSet::new();
+    let first = call
         .value(0)
         .as_array()
-        .ok_or_else(|| call.wrong(0, "all arrays or all objects"))?
-        .clone();
-    let mut seen = HashSet::new();
-    common.retain(|item| seen.insert(canonical(item)));
+        .ok_or_else(|| call.wrong(0, "all arrays or all objects"))?;
+    let mut common: Vec<(Uuid, &Value)> = first.iter().map(|item| (key(item), item)).collect();
+    common.retain(|(key, _)| seen.insert(*key));
     for at in 1..call.len() {
-        let other: HashSet<String> = call.array(at)?.iter().map(canonical).collect();
-        common.retain(|item| other.contains(&canonical(item)));
+        let other: HashSet<Uuid> = call.array(at)?.iter().map(key).collect();
+        common.retain(|(key, _)| other.contains(key));
     }
-    Ok(Value::Array(common))
+    Ok(common.into_iter().map(|(_, item)| item.clone()).collect())
 }

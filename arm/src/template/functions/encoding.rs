@@ -1,5 +1,6 @@
 //! Base64, JSON, and the parts of URIs.
 
+use super::super::budget::VALUE_BYTES;
 use super::super::problem::Problem;
 use super::{Call, Entry};
 use base64::Engine;
@@ -81,6 +82,13 @@ fn base64_to_string(call: &Call<'_>) -> Answer {
 }
 
 fn read_json(call: &Call<'_>, text: &str) -> Answer {
+    // A few characters become a value of a hundred bytes.
+    let values = crate::json::values(text.as_bytes());
+    call.admit(
+        values
+            .saturating_mul(VALUE_BYTES)
+            .saturating_add(text.len()),
+    )?;
     let value: Value = serde_json::from_str(text)
         .map_err(|error| call.bad(format!("the text is not JSON: {error}")))?;
     // What walks values recurses: nothing deeper than a template gets in here.
@@ -132,6 +140,7 @@ fn uri(call: &Call<'_>) -> Answer {
 fn uri_component(call: &Call<'_>) -> Answer {
     let text = call.text(0)?;
     call.admit(text.len().saturating_mul(3))?;
+    call.budget().read(text.len().saturating_mul(40))?;
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

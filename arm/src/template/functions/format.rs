@@ -1,7 +1,6 @@
 //! `format('{0}-{1:D3}', ...)`: .NET's composite format as far as templates use it.
 
 use super::super::problem::Problem;
-use super::super::value::text;
 use super::{ANY, Call, Entry, whole};
 use serde_json::Value;
 
@@ -33,7 +32,10 @@ fn format(call: &Call<'_>) -> Result<Value, Problem> {
                     "a brace of the format string has no partner; '{{' and '}}' stand for braces",
                 ));
             };
-            made.push_str(&one(call, item)?);
+            let one = one(call, item)?;
+            call.budget().step()?;
+            call.budget().read(one.len())?;
+            made.push_str(&one);
             rest = after;
         }
         call.admit(made.len())?;
@@ -64,7 +66,7 @@ fn one(call: &Call<'_>, item: &str) -> Result<String, Problem> {
             ))
         })?;
     let made = match how {
-        None | Some("") => text(value),
+        None | Some("") => call.shown(value)?,
         Some(how) => number(value, how).ok_or_else(|| {
             call.bad(format!(
                 "'{{{item}}}' has a format that is not supported; accepted: D, X, x, N0 or F0 with a number of digits, of an integer"

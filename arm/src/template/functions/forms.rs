@@ -3,7 +3,7 @@
 use super::super::evaluate::{Env, Evaluator, Phase};
 use super::super::expression::Expression;
 use super::super::frame::Kind;
-use super::super::problem::Problem;
+use super::super::problem::{Problem, shortened};
 use super::super::value::{Held, kind};
 use super::arity;
 use serde_json::Value;
@@ -68,10 +68,14 @@ pub(super) fn declared(
     match value {
         Ok(value) => Ok(Held::Own(value)),
         Err(located) => Err(match located.problem {
-            problem @ (Problem::NotYet(_) | Problem::Limit(_) | Problem::Resource(_)) => problem,
+            problem @ (Problem::NotYet(_)
+            | Problem::Limit(_)
+            | Problem::Memory(_)
+            | Problem::Cancelled
+            | Problem::Resource(_)) => problem,
             problem => Problem::Bad {
                 function: full,
-                why: problem.to_string(),
+                why: shortened(&problem.to_string(), 1_000),
             },
         }),
     }
@@ -88,7 +92,8 @@ fn text(
     let Some(argument) = arguments.get(at) else {
         return Ok(None);
     };
-    match evaluator.expression(argument, env)?.into_value() {
+    let value = evaluator.expression(argument, env)?;
+    match evaluator.whole(value)? {
         Value::String(text) => Ok(Some(text)),
         other => Err(Problem::Kind {
             function: name.to_owned(),
@@ -174,14 +179,16 @@ fn bound(evaluator: &Evaluator<'_>, name: &str, arguments: &[Expression], env: E
     let mut bindings = env.bindings;
     while let Some(binding) = bindings {
         if binding.name.eq_ignore_ascii_case(&asked) {
-            evaluator.session.budget.charge(binding.value)?;
             return Ok(Held::Own(binding.value.clone()));
         }
         bindings = binding.outer;
     }
     Err(Problem::Bad {
         function: name.to_owned(),
-        why: format!("no lambda around it has the variable '{asked}'"),
+        why: format!(
+            "no lambda around it has the variable '{}'",
+            shortened(&asked, 100)
+        ),
     })
 }
 
@@ -195,7 +202,7 @@ fn copy_index(
     arity(name, arguments.len(), 0, 2)?;
     let (mut wanted, mut offset) = (None, 0_i64);
     for (at, argument) in arguments.iter().enumerate() {
-        match evaluator.expression(argument, env)?.into_value() {
+        match evaluator.whole(evaluator.expression(argument, env)?)? {
             Value::String(text) if at == 0 => wanted = Some(text),
             Value::Number(number) if at == 1 || arguments.len() == 1 => {
                 offset = number.as_i64().unwrap_or_default();
@@ -229,7 +236,8 @@ fn copy_index(
         .and_then(|one| i64::try_from(one.index).ok())
         .and_then(|index| index.checked_add(offset))
         .ok_or_else(|| {
-            Problem::NoLoop(wanted.map(|name| format!(" '{name}'")).unwrap_or_default())
+            let name = wanted.map(|name| format!(" '{}'", shortened(&name, 100)));
+            Problem::NoLoop(name.unwrap_or_default())
         })?;
     Ok(Value::from(index).into())
 }
@@ -262,14 +270,14 @@ fn reference(
         Some(word) => {
             return Err(Problem::Bad {
                 function: name.to_owned(),
-                why: format!("'{word}' is not accepted as the third argument; accepted: 'Full'"),
+                why: format!(
+                    "'{word:.100}' is not accepted as the third argument; accepted: 'Full'"
+                ),
             });
         }
     };
     let resource = evaluator.world.resource(&of, version.is_some())?;
-    let value = shown(resource, version, is_full);
-    evaluator.session.budget.charge(&value)?;
-    Ok(Held::Own(value))
+    Ok(Held::Own(shown(resource, version, is_full)))
 }
 
 /// Returns what `reference` shows of a resource.
@@ -312,7 +320,7 @@ fn references(
     let Some(ids) = evaluator.world.collection(&of) else {
         return Err(Problem::Bad {
             function: name.to_owned(),
-            why: format!("no loop of the template has the symbolic name '{of}'"),
+            why: format!("no loop of the template has the symbolic name '{of:.100}'"),
         });
     };
     let mut all = Vec::new();
@@ -332,10 +340,8 @@ fn list(evaluator: &Evaluator<'_>, name: &str, arguments: &[Expression], env: En
     let of = text(evaluator, name, arguments, 0, env)?.unwrap_or_default();
     text(evaluator, name, arguments, 1, env)?;
     let body = match arguments.get(2) {
-        Some(argument) => evaluator.expression(argument, env)?.into_value(),
+        Some(argument) => evaluator.whole(evaluator.expression(argument, env)?)?,
         None => Value::Null,
     };
-    let answer = evaluator.world.list(&of, name, &body)?;
-    evaluator.session.budget.charge(&answer)?;
-    Ok(Held::Own(answer))
+    Ok(Held::Own(evaluator.world.list(&of, name, &body)?))
 }

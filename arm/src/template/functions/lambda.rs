@@ -1,5 +1,6 @@
 //! Functions that take a lambda: `map(array, lambda('x', ...))`.
 
+use super::super::budget::Budget;
 use super::super::evaluate::{Binding, Env, Evaluator};
 use super::super::expression::Expression;
 use super::super::problem::Problem;
@@ -71,8 +72,7 @@ impl<'a> Form<'a> {
         match self.arguments.get(at) {
             Some(argument) => {
                 let held = self.evaluator.expression(argument, self.env)?;
-                self.evaluator.session.budget.charge(&held)?;
-                Ok(held.into_value())
+                self.evaluator.whole(held)
             }
             None => Ok(Value::Null),
         }
@@ -100,7 +100,8 @@ impl<'a> Form<'a> {
         };
         let mut names = Vec::new();
         for part in parts {
-            match self.evaluator.expression(part, self.env)?.into_value() {
+            let part = self.evaluator.expression(part, self.env)?;
+            match self.evaluator.whole(part)? {
                 Value::String(name) => names.push(name),
                 other => {
                     return Err(self.wrong(at, "a lambda with names of variables", kind(&other)));
@@ -140,14 +141,19 @@ impl Lambda<'_> {
             }
             _ => {
                 let held = self.evaluator.expression(self.body, env)?;
-                self.evaluator.session.budget.charge(&held)?;
-                Ok(held.into_value())
+                self.evaluator.whole(held)
             }
         }
     }
 
+    fn budget(&self) -> &Budget {
+        &self.evaluator.session.budget
+    }
+
     fn truth(&self, values: &[&Value]) -> Result<bool, Problem> {
+        let mark = self.budget().mark();
         let value = self.call(values)?;
+        self.budget().release(mark);
         value.as_bool().ok_or_else(|| Problem::Bad {
             function: self.function.to_owned(),
             why: format!(
@@ -199,10 +205,16 @@ fn filter(form: &Form<'_>) -> Answer {
 
 fn reduce(form: &Form<'_>) -> Answer {
     form.takes(3, 3)?;
-    let (items, mut current) = (form.array(0)?, form.value(1)?);
+    let items = form.array(0)?;
     let lambda = form.lambda(2, 2, 3)?;
+    let budget = lambda.budget();
+    let begin = budget.mark();
+    let mut current = form.value(1)?;
     for (at, item) in items.iter().enumerate() {
+        let mark = budget.mark();
         current = lambda.call(&[&current, item, &Value::from(at)])?;
+        // The one before is gone.
+        budget.release_between(begin, mark);
     }
     Ok(current)
 }

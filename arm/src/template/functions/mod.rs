@@ -18,10 +18,11 @@ mod resources;
 mod strings;
 mod unique;
 
+use super::budget::{Budget, MAX_VALUE, TOO_BIG, size};
 use super::evaluate::{Env, Evaluator};
 use super::expression::Expression;
-use super::problem::Problem;
-use super::value::{Held, kind};
+use super::problem::{Problem, shortened};
+use super::value::{Held, bounded, kind, text};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -80,7 +81,7 @@ pub(super) fn call(
         return held;
     }
     if let Some(value) = lambda::special(evaluator, &key, name, arguments, env) {
-        return charged(evaluator, value?);
+        return value.map(Held::Own);
     }
     let entry = TABLE
         .get(&key)
@@ -96,12 +97,9 @@ pub(super) fn call(
         evaluator,
         env,
     };
-    charged(evaluator, (entry.run)(&call)?)
-}
-
-fn charged(evaluator: &Evaluator<'_>, value: Value) -> Result<Held, Problem> {
-    evaluator.session.budget.charge(&value)?;
-    Ok(Held::Own(value))
+    call.reads_texts()?;
+    // What it makes is taken by whoever evaluates the expression.
+    (entry.run)(&call).map(Held::Own)
 }
 
 /// Checks the number of arguments.
@@ -179,11 +177,39 @@ impl Call<'_> {
     }
 
     /// Returns the error that the arguments cannot be worked with.
-    fn bad(&self, why: impl Into<String>) -> Problem {
+    fn bad(&self, why: impl AsRef<str>) -> Problem {
         Problem::Bad {
             function: self.name.to_owned(),
-            why: why.into(),
+            why: shortened(why.as_ref(), 1_000),
         }
+    }
+
+    fn budget(&self) -> &Budget {
+        &self.evaluator.session.budget
+    }
+
+    /// Takes the work of reading the arguments that are texts: to copy one costs less than to look for
+    /// something in it without case, and the latter is what is taken of all.
+    fn reads_texts(&self) -> Result<(), Problem> {
+        for text in self.values().filter_map(Value::as_str) {
+            self.budget().read(text.len().saturating_mul(8))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the work of walking over an argument so many times.
+    fn walks(&self, at: usize, times: u64) -> Result<(), Problem> {
+        let size = size(self.value(at), usize::MAX);
+        self.budget().spend(size.work.saturating_mul(times))
+    }
+
+    /// Returns the text of a value as [`text`] does, unless it is longer than a value may be.
+    fn shown(&self, value: &Value) -> Result<String, Problem> {
+        if !matches!(value, Value::Array(_) | Value::Object(_)) {
+            return Ok(text(value));
+        }
+        self.budget().walk(value)?;
+        bounded(value, MAX_VALUE).ok_or(TOO_BIG)
     }
 
     /// Refuses a text of this many bytes if that is too many, before it is made.

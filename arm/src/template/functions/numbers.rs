@@ -127,6 +127,7 @@ fn float(call: &Call<'_>) -> Answer {
 
 /// Returns the numbers of `min` and `max`: the arguments, or the elements of the only one.
 fn numbers(call: &Call<'_>) -> Result<Vec<i64>, Problem> {
+    call.walks(0, 1)?;
     let (values, accepted): (Vec<&Value>, _) = match (call.len(), call.value(0)) {
         (1, Value::Array(items)) => (items.iter().collect(), "an array of integers"),
         _ => (call.values().collect(), "an integer"),

@@ -1,5 +1,6 @@
 //! Functions of texts.
 
+use super::super::budget::VALUE_BYTES;
 use super::super::problem::Problem;
 use super::super::value::text;
 use super::{ANY, Call, Entry};
@@ -98,6 +99,9 @@ pub(super) const ENTRIES: &[Entry] = &[
 /// Returns the text with each character in the form that two cases of it share. It keeps the number of
 /// characters, so that positions stay.
 pub(super) fn folded(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     text.chars()
         .map(|c| c.to_lowercase().next().unwrap_or(c))
         .collect()
@@ -150,6 +154,7 @@ fn unique_string(call: &Call<'_>) -> Answer {
 
 fn join(call: &Call<'_>) -> Answer {
     let (items, delimiter) = (call.array(0)?, call.text(1)?);
+    call.walks(0, 1)?;
     let mut joined = String::new();
     for (at, item) in items.iter().enumerate() {
         let part = match item {
@@ -183,6 +188,11 @@ fn pad_left(call: &Call<'_>) -> Answer {
         return Err(call.bad("the padding must be one character"));
     };
     let missing = total.saturating_sub(value.chars().count());
+    call.admit(
+        missing
+            .saturating_mul(with.len_utf8())
+            .saturating_add(value.len()),
+    )?;
     let padding: String = std::iter::repeat_n(with, missing).collect();
     Ok(format!("{padding}{value}").into())
 }
@@ -208,6 +218,9 @@ fn split(call: &Call<'_>) -> Answer {
             .ok_or_else(|| call.wrong(1, "a string or an array of strings"))?,
         _ => return Err(call.wrong(1, "a string or an array of strings")),
     };
+    // Each of them is compared at each place.
+    let each: usize = delimiters.iter().map(|one| 4 + one.len() / 8).sum();
+    call.budget().read(text.len().saturating_mul(each))?;
     let mut parts = Vec::new();
     let (mut begin, mut at) = (0, 0);
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
@@ -217,6 +230,7 @@ fn split(call: &Call<'_>) -> Answer {
         match found {
             Some(delimiter) => {
                 parts.push(Value::from(text.get(begin..at).unwrap_or_default()));
+                call.admit(parts.len().saturating_mul(VALUE_BYTES))?;
                 at = at.saturating_add(delimiter.len());
                 begin = at;
             }
@@ -228,7 +242,7 @@ fn split(call: &Call<'_>) -> Answer {
 }
 
 fn string(call: &Call<'_>) -> Answer {
-    Ok(text(call.value(0)).into())
+    Ok(call.shown(call.value(0))?.into())
 }
 
 fn substring(call: &Call<'_>) -> Answer {

@@ -17,7 +17,7 @@ fn bombs_are_refused() {
         (&format!("format('{}', {big})", "{0}".repeat(30)), "4 MiB"),
         (
             &format!("map(range(0, 10000), lambda('x', {big}))"),
-            "256 MiB",
+            "96 MiB",
         ),
         (
             "length(map(range(0, 10000), lambda('x', map(range(0, 10000), lambda('y', 1)))))",

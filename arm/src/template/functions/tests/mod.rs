@@ -4,12 +4,15 @@ mod limits;
 mod texts;
 mod values;
 
+use super::super::budget::Budget;
 use super::super::evaluate::{Env, Evaluator, Phase};
 use super::super::frame::{Frame, Place};
+use super::super::limits::Limits;
 use super::super::session::Session;
 use super::super::value::Held;
 use super::super::world::Nowhere;
 use super::Problem;
+use crate::cancel::Cancel;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +26,7 @@ fn evaluate_in(text: &str, phase: Phase, template: &Value) -> Result<Value, Prob
         json!({ "objectId": "o1" }),
         Duration::from_secs(1_586_271_194),
         1,
+        Budget::new(Limits::host(), Cancel::default()),
     );
     let place = Place {
         scope: "/subscriptions/s1/resourceGroups/rg".parse().unwrap(),
