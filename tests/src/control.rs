@@ -36,24 +36,40 @@ impl Control {
             Value::Null => String::new(),
             body => body.to_string(),
         };
-        let request = json!({
+        let answer = self.ask(&json!({
             "verb": "arm",
             "method": method,
             "target": format!("{path}{mark}api-version={VERSION}"),
             "body": body,
-        });
-        self.stream
-            .get_mut()
-            .write_all(format!("{request}\n").as_bytes())?;
+        }))?;
+        let result = &answer["result"];
+        let status = result["status"].as_u64().unwrap_or_default();
+        let status = u16::try_from(status).unwrap_or_default();
+        assert_ne!(status, 0, "not an answer: {answer}");
+        Ok((status, result["body"].clone()))
+    }
+
+    /// Sends any request and returns the answer.
+    ///
+    /// # Errors
+    ///
+    /// The daemon is gone before it has answered.
+    pub fn ask(&mut self, request: &Value) -> io::Result<Value> {
+        self.send(request)?;
         let mut line = String::new();
         if self.stream.read_line(&mut line)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let answer: Value = serde_json::from_str(&line)?;
-        let result = &answer["result"];
-        let status = result["status"].as_u64().unwrap_or_default();
-        let status = u16::try_from(status).unwrap_or_default();
-        assert_ne!(status, 0, "not an answer: {line}");
-        Ok((status, result["body"].clone()))
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    /// Sends any request and does not wait for the answer.
+    ///
+    /// # Errors
+    ///
+    /// The daemon is gone.
+    pub fn send(&mut self, request: &Value) -> io::Result<()> {
+        let line = format!("{request}\n");
+        self.stream.get_mut().write_all(line.as_bytes())
     }
 }

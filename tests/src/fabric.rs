@@ -275,6 +275,23 @@ impl Fabric {
         peak.unwrap_or_else(|| panic!("no peak in {status}"))
     }
 
+    /// Returns how many threads of the running `postern` have this name.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is not running.
+    #[must_use]
+    #[track_caller]
+    pub fn threads(&self, name: &str) -> usize {
+        let daemon = self.daemon.as_ref().expect("postern runs");
+        let threads = std::fs::read_dir(format!("/proc/{}/task", daemon.child.id()));
+        let names = threads.expect("postern runs").filter_map(|thread| {
+            // A thread that has ended since has no name.
+            std::fs::read_to_string(thread.ok()?.path().join("comm")).ok()
+        });
+        names.filter(|found| found.trim() == name).count()
+    }
+
     /// Returns the processor time that all threads of the running `postern` took so far.
     ///
     /// # Panics
