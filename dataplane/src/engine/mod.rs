@@ -39,7 +39,6 @@ use crate::stats::{Counters, DropReason};
 use crate::time::Now;
 use crate::wire::{Fragment, Headers, Transport, WireError};
 use admission::AccessLog;
-use cut::Size;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::collections::VecDeque;
@@ -325,6 +324,7 @@ impl Engine {
             };
         }
         let size = self.size_up(context, egress, is_tunnelled)?;
+        let mut seen = None;
         let Some(pair) = self.flows.get_mut(id) else {
             return Err(context.dropped(DropReason::NoFlow).into());
         };
@@ -339,9 +339,8 @@ impl Engine {
             }
             let before = tcp.state();
             if !tcp.observe(side, segment) {
-                return self.pass_unbelieved(context, (id, side), (egress, size));
-            }
-            if tcp.state() != before {
+                seen = Some(pair.seen);
+            } else if tcp.state() != before {
                 let timers = &self.snapshot.settings.timers;
                 if let Some(patience) = self.flows.patience(id, timers) {
                     self.flows.rearm(id, context.now.plus(patience));
@@ -354,23 +353,18 @@ impl Engine {
             self.flows.answered(id);
         }
         self.pass(context, id, side);
+        if let Some(seen) = seen {
+            self.unsee(id, seen);
+        }
         self.send(context, egress, size)
     }
 
-    /// Lets a TCP segment pass that anybody could have sent: the flow lives no longer by it.
+    /// Takes back that a packet was seen which anybody could have sent: the flow lives no longer by it.
     #[cold]
-    fn pass_unbelieved(
-        &mut self,
-        context: &mut Context<'_, '_>,
-        (id, side): (PairId, Side),
-        (egress, size): (PortId, Size),
-    ) -> Result<PortId, Unsent> {
-        let seen = self.flows.get(id).map(|pair| pair.seen);
-        self.pass(context, id, side);
-        if let (Some(pair), Some(seen)) = (self.flows.get_mut(id), seen) {
+    fn unsee(&mut self, id: PairId, seen: Now) {
+        if let Some(pair) = self.flows.get_mut(id) {
             pair.seen = seen;
         }
-        self.send(context, egress, size)
     }
 
     /// Counts a packet in its flow and rewrites it.

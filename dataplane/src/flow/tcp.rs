@@ -58,9 +58,10 @@ struct Half {
     /// The end of the window that it offers, the furthest ever. Before it has acknowledged anything:
     /// its initial sequence number.
     edge: u32,
-    /// The largest window that it offered, as it was sent.
+    /// The window of its SYN.
     window: u16,
-    /// The shift that it announced, at most 14.
+    /// The shift of its windows, at most 14: what it announced, but none unless both sides did (RFC 7323
+    /// section 2.2).
     scale: u8,
     /// What happened: of [`SENT`] and the like.
     marks: u8,
@@ -122,7 +123,6 @@ impl Half {
         if is_after(edge, self.edge) {
             self.edge = edge;
         }
-        self.marks |= ACKED;
     }
 }
 
@@ -176,15 +176,45 @@ impl TcpTrack {
         if kind != Flags::ACK.0 || self.state == TcpState::SynSent {
             return self.observe_control(side, segment) || self.state == TcpState::Established;
         }
+        let [initiator, responder] = &self.halves;
+        let marks = (initiator.marks | responder.marks) & (FIN | CUT);
+        let is_plain =
+            marks == 0 && self.state == TcpState::Established && !segment.flags.has(Flags::FIN);
+        if !is_plain || !self.is_in_order(side, segment) {
+            return self.observe_rare(side, segment);
+        }
+        let (own, _) = self.sides_mut(side);
+        let end = segment.seq.wrapping_add(segment.payload_len);
+        if is_after(end, own.next) {
+            own.next = end;
+        }
+        own.acknowledge(segment.ack, u32::from(segment.window) << (own.scale & 15));
+        true
+    }
+
+    /// Returns whether a segment of an established connection is one of those that nearly all are.
+    #[inline]
+    fn is_in_order(&self, side: Side, segment: &Segment) -> bool {
+        let (own, peer) = self.sides(side);
+        let (seq, ack) = (segment.seq, segment.ack);
+        let end = seq.wrapping_add(segment.payload_len);
+        // None of these differences is negative: it is not older than what is expected, within the
+        // window, acknowledges nothing that was not sent, and nothing long acknowledged.
+        let differences = end.wrapping_sub(peer.expects)
+            | peer.edge.wrapping_sub(seq)
+            | peer.next.wrapping_sub(ack)
+            | ack.wrapping_sub(own.expects).wrapping_add(SPAN);
+        differences >> 31 == 0
+    }
+
+    /// Takes any segment into account that acknowledges something and is no SYN and no RST.
+    #[cold]
+    fn observe_rare(&mut self, side: Side, segment: &Segment) -> bool {
         if !self.is_believed(side, segment) {
             return self.observe_strange(side, segment);
         }
         self.note(side, segment);
-        let [initiator, responder] = &self.halves;
-        let quiet = (initiator.marks | responder.marks) & (FIN | FIN_ACKED) == 0;
-        if !quiet || self.state != TcpState::Established {
-            self.state = self.next_state(side);
-        }
+        self.state = self.next_state(side);
         true
     }
 
@@ -244,6 +274,7 @@ impl TcpTrack {
         initiator.edge = answer.ack;
         initiator.expects = answer.ack;
         initiator.acknowledge(answer.ack, u32::from(answer.window));
+        initiator.marks |= ACKED;
         self.state = TcpState::SynReceived;
         true
     }
@@ -255,6 +286,7 @@ impl TcpTrack {
             return false;
         }
         initiator.acknowledge(answer.ack, u32::from(answer.window));
+        initiator.marks |= ACKED;
         self.state = self.next_state(Side::Initiator);
         true
     }
@@ -269,6 +301,8 @@ impl TcpTrack {
                 responder.scale = answer.window_scale.unwrap_or(0);
                 responder.marks |= answer.window_scale.map_or(0, |_| SCALES);
                 responder.acknowledge(answer.ack, u32::from(answer.window));
+                responder.marks |= ACKED;
+                agree_on_scales(&mut self.halves);
                 self.state = self.next_state(Side::Responder);
                 return true;
             }
@@ -282,13 +316,14 @@ impl TcpTrack {
             *initiator = *responder;
             initiator.marks = initiator.marks & !RETRY | SENT;
         }
-        *responder = Half::of_syn(answer, SENT);
+        *responder = Half::of_syn(answer, SENT | ACKED);
         responder.expects = answer.ack;
         responder.edge = answer.ack;
         responder.acknowledge(answer.ack, u32::from(answer.window));
         // What it will acknowledge first; its SYN had a window already.
         initiator.expects = responder.next;
         initiator.edge = responder.next.wrapping_add(u32::from(initiator.window));
+        agree_on_scales(&mut self.halves);
         self.state = TcpState::SynReceived;
         true
     }
@@ -313,7 +348,6 @@ impl TcpTrack {
     }
 
     /// Returns whether the sender of a segment that acknowledges something knows the connection.
-    #[inline]
     fn is_believed(&self, side: Side, segment: &Segment) -> bool {
         let (own, peer) = self.sides(side);
         let ack = segment.ack;
@@ -324,32 +358,14 @@ impl TcpTrack {
         let is_sent = !is_after(ack, peer.next.wrapping_add(unseen));
         // What overtook it may have acknowledged more, as much as is under way at once.
         let is_since = |span: u32| !is_after(own.expects.wrapping_sub(span), ack);
-        is_new && is_taken && is_sent && (is_since(SPAN) || is_since(self.span(side)))
-    }
-
-    /// Returns how much of the other side's is under way at once, at most.
-    #[cold]
-    fn span(&self, side: Side) -> u32 {
-        let (own, _) = self.sides(side);
-        u32::from(own.window) << self.shift(side)
-    }
-
-    /// Returns the shift of a side's windows: none unless both sides announced one (RFC 7323 section
-    /// 2.2).
-    #[inline]
-    fn shift(&self, side: Side) -> u8 {
-        let (own, peer) = self.sides(side);
-        if own.marks & peer.marks & SCALES != 0 {
-            own.scale
-        } else {
-            0
-        }
+        is_new
+            && is_taken
+            && is_sent
+            && (is_since(SPAN) || is_since(own.edge.wrapping_sub(own.expects)))
     }
 
     /// Records what a believed segment says of `side`, and whether it acknowledges the peer's FIN.
-    #[inline]
     fn note(&mut self, side: Side, segment: &Segment) {
-        let window = u32::from(segment.window) << self.shift(side);
         let (own, peer) = self.sides_mut(side);
         let end = end_of(segment);
         if segment.flags.has(Flags::FIN) || own.has(FIN) {
@@ -357,8 +373,8 @@ impl TcpTrack {
         } else if is_after(end, own.next) {
             own.next = end;
         }
-        own.window = own.window.max(segment.window);
-        own.acknowledge(segment.ack, window);
+        own.acknowledge(segment.ack, u32::from(segment.window) << (own.scale & 15));
+        own.marks |= ACKED;
         if peer.has(CUT) && is_after(segment.ack, peer.next) {
             peer.next = segment.ack;
         }
@@ -410,6 +426,7 @@ impl TcpTrack {
         }
     }
 
+    #[inline]
     fn sides(&self, side: Side) -> (&Half, &Half) {
         let [initiator, responder] = &self.halves;
         match side {
@@ -418,6 +435,7 @@ impl TcpTrack {
         }
     }
 
+    #[inline]
     fn sides_mut(&mut self, side: Side) -> (&mut Half, &mut Half) {
         let [initiator, responder] = &mut self.halves;
         match side {
@@ -478,7 +496,16 @@ fn end_of(segment: &Segment) -> u32 {
 /// Returns whether `a` comes after `b` in sequence space.
 #[inline]
 fn is_after(a: u32, b: u32) -> bool {
-    a != b && a.wrapping_sub(b) < 1 << 31
+    b.wrapping_sub(a) >> 31 != 0
+}
+
+/// Leaves no shift to either side unless both announced one.
+fn agree_on_scales(halves: &mut [Half; 2]) {
+    if !halves.iter().all(|half| half.has(SCALES)) {
+        for half in halves {
+            half.scale = 0;
+        }
+    }
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ impl<'a> Ipv4View<'a> {
     /// # Errors
     ///
     /// [`WireError::NotIp`], [`WireError::Ipv6`] or [`WireError::Length`].
+    #[inline]
     pub fn parse(packet: &'a [u8]) -> Result<Self, WireError> {
         let view = Self::parse_quoted(packet)?;
         if usize::from(view.total_len()) == packet.len() {
@@ -51,6 +52,7 @@ impl<'a> Ipv4View<'a> {
     /// # Errors
     ///
     /// [`WireError::NotIp`], [`WireError::Ipv6`] or [`WireError::Length`].
+    #[inline]
     pub fn parse_quoted(packet: &'a [u8]) -> Result<Self, WireError> {
         match packet.first().map(|byte| byte >> 4) {
             Some(4) => {}
