@@ -35,6 +35,9 @@ const PLAIN: &[&str] = &[
     "delivery",
     "refusal",
     "front-protocol",
+    "front-tls",
+    "front-connect-tls",
+    "front-idle-timeout-in-minutes",
     "audit",
     "tenant",
     "open-without-rules",
@@ -56,8 +59,9 @@ const A_BACKEND: &str =
     "an address, with a port or without, or a prefix, such as \"127.0.0.1:10000\"";
 const A_NAMESPACE: &str = "a namespace by name, with \"*\", \"?\" and \"{name}\"";
 const SOME_KEYS: &str = "a list of \"mtu\", \"offload\", \"delivery\", \"refusal\", \
-                         \"front-protocol\", \"audit\", \"tenant\", \"open-without-rules\" and \
-                         \"follows-timer\"";
+                         \"front-protocol\", \"front-tls\", \"front-connect-tls\", \
+                         \"front-idle-timeout-in-minutes\", \"audit\", \"tenant\", \
+                         \"open-without-rules\" and \"follows-timer\"";
 
 /// What the tags of a resource may say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -189,11 +189,25 @@ impl<'a> Subject<'a> {
             });
             refuse("front-ports", port.to_string(), "ports", known.collect());
         }
-        let key = "front-protocol";
-        if before.protocol != after.protocol && !self.may(|allow| allow.key(key)) {
-            let known = self.allows.iter().flat_map(|allow| allow.keys.clone());
-            let value = after.protocol.unwrap_or_default().to_owned();
-            refuse(key, value, "keys", known.collect());
+        // Whether TLS ends here decides whether a connection or each request is judged.
+        for (key, before, after) in [
+            ("front-protocol", before.protocol, after.protocol),
+            ("front-tls", before.tls, after.tls),
+            ("front-connect-tls", before.connect_tls, after.connect_tls),
+            (
+                "front-idle-timeout-in-minutes",
+                before.idle_timeout,
+                after.idle_timeout,
+            ),
+        ] {
+            if before != after && !self.may(|allow| allow.key(key)) {
+                let known = self.allows.iter().flat_map(|allow| allow.keys.clone());
+                let value = after.map(|value| match value {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                });
+                refuse(key, value.unwrap_or_default(), "keys", known.collect());
+            }
         }
         refused
     }
@@ -246,7 +260,10 @@ struct Front<'a> {
     connect: Option<&'a str>,
     namespace: Option<&'a str>,
     ports: Vec<u16>,
-    protocol: Option<&'a str>,
+    protocol: Option<&'a Value>,
+    tls: Option<&'a Value>,
+    connect_tls: Option<&'a Value>,
+    idle_timeout: Option<&'a Value>,
     proxy_protocol: bool,
 }
 
@@ -261,7 +278,10 @@ impl<'a> Front<'a> {
             connect: json::text(front, "connect"),
             namespace: json::text(front, "namespace"),
             ports: ports.iter().filter_map(port).collect(),
-            protocol: json::text(front, "protocol"),
+            protocol: json::field(front, "protocol"),
+            tls: json::field(front, "tls"),
+            connect_tls: json::field(front, "connectTls"),
+            idle_timeout: json::field(front, "idleTimeoutInMinutes"),
             proxy_protocol: json::field(front, "proxyProtocol") == Some(&Value::Bool(true)),
         }
     }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Every tag with a value that could stand, and what it is for.
-const TAGS: [(&str, &str, &str); 17] = [
+const TAGS: [(&str, &str, &str); 20] = [
     ("namespace", "vm1", NIC),
     ("device", "tap7", NIC),
     ("mtu", "1400", NIC),
@@ -18,6 +18,9 @@ const TAGS: [(&str, &str, &str); 17] = [
     ("front-namespace", "job", ACCOUNTS),
     ("front-protocol", "http", ACCOUNTS),
     ("front-proxy-protocol", "true", ACCOUNTS),
+    ("front-tls", "terminate", ACCOUNTS),
+    ("front-connect-tls", "false", ACCOUNTS),
+    ("front-idle-timeout-in-minutes", "120", ACCOUNTS),
     ("audit", "true", "Microsoft.Network/serviceEndpointPolicies"),
     ("open-without-rules", "true", "Microsoft.Sql/servers"),
     ("follows-timer", "true", "Microsoft.Network/natGateways"),
@@ -352,6 +355,41 @@ fn a_part_of_a_front_is_not_taken_away_from_the_rest() {
     let text = world.refused(By::Tenant, "PATCH", &beta, more.clone());
     assert!(text.contains("AuthorizationFailed"), "{text}");
     world.ok(By::Host, "PATCH", &beta, more);
+}
+
+#[test]
+fn who_may_lead_a_front_does_not_say_how_calls_are_judged() {
+    let here = "namespaces = [\"f\"], ports = [443], backends = [\"127.0.0.1:10000\"]";
+    let path = team(ACCOUNTS, "acct");
+    let ended = |more: Value| front("443", "127.0.0.1:10000", more);
+    let inner = json!({ "postern-front-tls": "terminate", "postern-front-connect-tls": "true",
+        "postern-front-idle-timeout-in-minutes": "4" });
+    let world = allowing(here);
+    world.ok(By::Host, "PUT", &path, ended(inner.clone()));
+    for (tag, other) in [
+        ("postern-front-tls", "pass"),
+        ("postern-front-connect-tls", "false"),
+        ("postern-front-idle-timeout-in-minutes", "120"),
+    ] {
+        for value in [None, Some(other)] {
+            let mut more = inner.clone();
+            let tags = more.as_object_mut().unwrap();
+            match value {
+                None => drop(tags.remove(tag)),
+                Some(value) => drop(tags.insert(tag.to_owned(), value.into())),
+            }
+            // Both go with the end of TLS.
+            if tag == "postern-front-tls" {
+                tags.remove("postern-front-connect-tls");
+            }
+            world.disallowed(&path, ended(more), &format!("tags.{tag}"));
+        }
+    }
+    world.ok(By::Tenant, "PUT", &path, ended(inner.clone()));
+    let keys = "keys = [\"front-tls\", \"front-connect-tls\", \"front-idle-timeout-in-minutes\"]";
+    let world = allowing(&format!("{here}, {keys}"));
+    world.ok(By::Tenant, "PUT", &path, ended(inner));
+    world.ok(By::Tenant, "PUT", &path, ended(json!({})));
 }
 
 #[test]
