@@ -168,10 +168,7 @@ fn port_is_configured_and_vanishes_with_its_descriptor() {
         let queues = attachment.tun.split();
         assert!(netns.ip("link show postern0").contains(",UP"));
         drop(queues);
-        assert_eq!(
-            (netns.ip("-o addr"), netns.ip("route show table all")),
-            before
-        );
+        within(|| (netns.ip("-o addr"), netns.ip("route show table all")) == before);
     }
 }
 
@@ -356,7 +353,8 @@ fn identities_pass_where_they_are_wanted_and_nothing_else_of_ipv6() {
     update(&native, &tunnel).unwrap();
     assert_eq!(routes(), both);
     drop(attachment);
-    assert_eq!(netns.ip("-6 route show table all"), before);
+    // But for a moment in which a command that another test starts has a copy of the descriptor.
+    within(|| netns.ip("-6 route show table all") == before);
 }
 
 const HELD: &str = "POSTERN_TEST_HOLD";
@@ -397,10 +395,7 @@ fn killed_process_leaves_nothing() {
         assert_eq!(netns.addresses(), ["10.0.1.4/24"]);
         holder.kill().unwrap();
         holder.wait().unwrap();
-        assert_eq!(
-            (netns.ip("-o addr"), netns.ip("route show table all")),
-            before
-        );
+        within(|| (netns.ip("-o addr"), netns.ip("route show table all")) == before);
     }
 }
 

@@ -67,6 +67,16 @@ impl Words {
     }
 }
 
+impl Words {
+    /// Returns how a connection ended: what breaks when everything was said broke no refusal.
+    fn unless_told(&self, ended: hyper::Result<()>) -> io::Result<()> {
+        match ended {
+            Err(_) if self.told.load(Ordering::Relaxed) > 0 => Ok(()),
+            ended => ended.map_err(io::Error::other),
+        }
+    }
+}
+
 /// Reads and forgets a body beside its answer: a client that still sends may look at the answer only
 /// when it has sent everything, and takes a stream that ends early for broken. `mark` is dropped at
 /// the end.
@@ -129,14 +139,14 @@ impl Refuser<'_> {
         };
         tokio::select! {
             // The client has ended, or what it says is no HTTP/2.
-            ended = connection.as_mut() => return ended.map_err(io::Error::other),
+            ended = connection.as_mut() => return words.unless_told(ended),
             heard = timeout(self.limits.drain.time, heard) => {
                 heard.unwrap_or(Ok(())).map_err(io::Error::from)?;
             }
         }
         connection.as_mut().graceful_shutdown();
         let ended = timeout(self.limits.refusal, connection).await;
-        ended.unwrap_or(Ok(())).map_err(io::Error::other)
+        words.unless_told(ended.unwrap_or(Ok(())))
     }
 }
 
