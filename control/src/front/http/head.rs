@@ -82,6 +82,8 @@ pub struct Request {
     pub expects: bool,
     /// What it would turn the connection into.
     pub upgrade: Option<Upgrade>,
+    /// Whether its `Host` field says whom it calls by a name.
+    pub has_name: bool,
     /// Where in the bytes it is, empty lines before it left out.
     pub at: Range<usize>,
 }
@@ -161,6 +163,7 @@ fn parse(bytes: &[u8], at: Range<usize>) -> Result<Request, HeadError> {
         }
     }
     let body = length(&fields, is_1_0)?;
+    let has_name = host.name().is_some() && fields.all("host").next().is_some();
     let field = |name: &str| fields.text(name);
     Ok(Request {
         head: Head {
@@ -181,6 +184,7 @@ fn parse(bytes: &[u8], at: Range<usize>) -> Result<Request, HeadError> {
         is_1_0,
         expects: !is_1_0 && fields.has("expect", "100-continue"),
         upgrade: upgrade(&fields, body),
+        has_name,
         at,
     })
 }
@@ -398,38 +402,73 @@ impl Head {
 }
 
 impl Request {
-    /// Returns the head as it goes on to a backend: as it came, but without what would turn the
-    /// connection into something in which more could be asked for, unjudged.
+    /// Returns the head as it goes on to the backend of who has `host`: as it came, but without what
+    /// would turn the connection into something in which more could be asked for, unjudged. One that
+    /// calls nobody by name gets the name that it was judged by: a server that holds several accounts
+    /// would take another from the path.
     #[must_use]
-    pub fn forwarded(&self, bytes: &[u8]) -> Vec<u8> {
+    pub fn forwarded(&self, bytes: &[u8], host: &str) -> Vec<u8> {
         let head = bytes.get(self.at.clone()).unwrap_or_default();
-        if self.upgrade != Some(Upgrade::Other) {
+        let is_plain = self.upgrade != Some(Upgrade::Other);
+        if is_plain && self.has_name {
             return head.to_vec();
         }
         let mut out = Vec::with_capacity(head.len());
-        for line in head.split_inclusive(|byte| *byte == b'\n') {
+        let mut lines = head.split_inclusive(|byte| *byte == b'\n');
+        let first = lines.next().unwrap_or_default();
+        if self.has_name {
+            out.extend(first);
+        } else {
+            out.extend(with_path(first));
+            out.extend(format!("Host: {host}\r\n").as_bytes());
+        }
+        for line in lines {
             let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
             let value = line.get(name.len().saturating_add(1)..).unwrap_or_default();
-            if name.eq_ignore_ascii_case(b"connection") {
-                let tokens = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-                let stay = tokens.filter(|token| {
-                    !token.eq_ignore_ascii_case(b"upgrade")
-                        && !token.eq_ignore_ascii_case(b"http2-settings")
-                });
-                let stay: Vec<&[u8]> = stay.collect();
-                if !stay.is_empty() {
-                    out.extend(b"Connection: ");
-                    out.extend(stay.join(&b", "[..]));
-                    out.extend(b"\r\n");
-                }
-            } else if !name.eq_ignore_ascii_case(b"upgrade")
-                && !name.eq_ignore_ascii_case(b"http2-settings")
-            {
+            let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+            if !self.has_name && is("host") {
+                continue;
+            }
+            if is_plain {
+                out.extend(line);
+            } else if is("connection") {
+                out.extend(staying(value));
+            } else if !is("upgrade") && !is("http2-settings") {
                 out.extend(line);
             }
         }
         out
     }
+}
+
+/// Returns a request line whose target is a path, if it was absolute.
+fn with_path(line: &[u8]) -> Vec<u8> {
+    let mut words = line.splitn(3, |byte| *byte == b' ');
+    let [method, target, version] = [(); 3].map(|()| words.next().unwrap_or_default());
+    let mark = target.windows(3).position(|at| at == b"://");
+    let rest = match mark.filter(|_| !target.starts_with(b"/")) {
+        None => return line.to_vec(),
+        Some(at) => target.get(at.saturating_add(3)..).unwrap_or_default(),
+    };
+    let path = rest.iter().position(|byte| matches!(byte, b'/' | b'?'));
+    let path = path.and_then(|at| rest.get(at..)).unwrap_or_default();
+    let root: &[u8] = if path.starts_with(b"/") { b"" } else { b"/" };
+    [method, b" ", root, path, b" ", version].concat()
+}
+
+/// Returns the `Connection` field without what asks for another protocol; nothing if that is all.
+fn staying(value: &[u8]) -> Vec<u8> {
+    let tokens = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let stay: Vec<&[u8]> = tokens
+        .filter(|token| {
+            !token.eq_ignore_ascii_case(b"upgrade")
+                && !token.eq_ignore_ascii_case(b"http2-settings")
+        })
+        .collect();
+    if stay.is_empty() {
+        return Vec::new();
+    }
+    [b"Connection: ", &stay.join(&b", "[..])[..], b"\r\n"].concat()
 }
 
 #[cfg(test)]

@@ -61,6 +61,38 @@ async fn each_request_is_judged_inside_tls() {
 }
 
 #[tokio::test]
+async fn an_old_request_without_a_host_goes_on_with_the_name_of_its_connection() {
+    let scene = scene(http_echo().await, Behind::Clear).await;
+    for asked in [
+        "/fabrikam/c",
+        "http://contoso.blob.core.windows.net/fabrikam/c",
+    ] {
+        let mut stream = call(&scene, ALLOWED, "http/1.1").await;
+        let asked = format!("GET {asked} HTTP/1.0\r\n\r\n");
+        stream.write_all(asked.as_bytes()).await.unwrap();
+        let named = format!("GET /fabrikam/c HTTP/1.0\r\nHost: {CONTOSO}\r\n\r\n");
+        assert_eq!(rest(&mut stream).await, echoed(&named));
+    }
+}
+
+#[tokio::test]
+async fn http2_by_the_address_goes_on_with_the_name() {
+    let plan = Plan::new(Protocol::Http, http_echo().await);
+    let mut scene = Scene::new(&plan);
+    let mut one = doors(&plan, scene.address.port());
+    one.pop();
+    scene.apply(one, judge(ALLOWED, OTHER));
+    let stream = scene.call(ALLOWED).await;
+    let mut request = request_to("127.0.0.1", 9);
+    let uri = request.uri().to_string().replace("https:", "http:");
+    *request.uri_mut() = uri.parse().unwrap();
+    let (parts, echo) = ask_http2(stream, vec![request], false).await.remove(0);
+    assert_eq!(parts.status, 200);
+    let echo = echo.to_ascii_lowercase();
+    assert!(echo.contains(&format!("\r\nhost: {CONTOSO}\r\n")), "{echo}");
+}
+
+#[tokio::test]
 async fn each_request_of_http2_is_judged_by_itself() {
     let scene = scene(http_echo().await, Behind::Clear).await;
     for (from, statuses) in [(ALLOWED, [200, 421]), (OTHER, [403, 421])] {

@@ -231,7 +231,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             return Carried::Ended(End::Reset);
         };
         let client = &mut self.client;
-        let head = request.forwarded(&client.bytes);
+        let host = request.head.host.as_deref().unwrap_or(&case.door.host);
+        let head = request.forwarded(&client.bytes, host);
         client.bytes.drain(..request.at.end.min(client.bytes.len()));
         let asked = Asked {
             is_head: request.head.method == "HEAD",

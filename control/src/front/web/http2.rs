@@ -130,6 +130,10 @@ impl Backends {
         request: Request<Incoming>,
     ) -> io::Result<Response<Incoming>> {
         let name = &case.door.name;
+        let request = match head.host {
+            Some(_) => request,
+            None => with_name(request, &case.door.host)?,
+        };
         if let Some(mut sender) = self.shared(name) {
             let request = for_http2(request, case.door.front.backend.tls)?;
             return sender.send_request(request).await.map_err(io::Error::other);
@@ -215,6 +219,16 @@ impl Backends {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns a request that calls an address with the name that it was judged by, as in HTTP/1.
+fn with_name(request: Request<Incoming>, host: &str) -> io::Result<Request<Incoming>> {
+    let (mut parts, body) = request.into_parts();
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    parts.uri = path.parse::<Uri>().map_err(io::Error::other)?;
+    let host = HeaderValue::try_from(host).map_err(io::Error::other)?;
+    parts.headers.insert(HOST, host);
+    Ok(Request::from_parts(parts, body))
 }
 
 /// Returns a request as HTTP/1.1 has it: a path, the host in its field, and no fields of HTTP/2.

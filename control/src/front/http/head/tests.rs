@@ -106,11 +106,44 @@ fn a_body_has_one_length() {
 }
 
 #[test]
+fn who_calls_nobody_by_name_gets_the_name_that_was_judged() {
+    for (asked, passed_on) in [
+        ("GET /x HTTP/1.0\r\n", "GET /x HTTP/1.0\r\nHost: b\r\n"),
+        (
+            "GET http://a/x?y HTTP/1.0\r\nX: y\r\n",
+            "GET /x?y HTTP/1.0\r\nHost: b\r\nX: y\r\n",
+        ),
+        (
+            "GET /x?u=http://c/ HTTP/1.1\r\nX: y\r\nhOST: 10.0.0.1:80\r\nY: z\r\n",
+            "GET /x?u=http://c/ HTTP/1.1\r\nHost: b\r\nX: y\r\nY: z\r\n",
+        ),
+        (
+            "GET HTTP://10.0.0.1?y HTTP/1.1\r\nHost: 10.0.0.1\r\n",
+            "GET /?y HTTP/1.1\r\nHost: b\r\n",
+        ),
+        (
+            "GET http://[fd00::1]/ HTTP/1.1\r\nHost: [fd00::1]\r\nUpgrade: h2c\r\n",
+            "GET / HTTP/1.1\r\nHost: b\r\n",
+        ),
+        (
+            "GET http://a/ HTTP/1.1\r\nHost: a\r\n",
+            "GET http://a/ HTTP/1.1\r\nHost: a\r\n",
+        ),
+    ] {
+        let text = format!("{asked}\r\n");
+        let request = HeadReader::default().read(text.as_bytes());
+        let request = request.unwrap().unwrap();
+        let head = request.forwarded(text.as_bytes(), "b");
+        assert_eq!(String::from_utf8(head).unwrap(), format!("{passed_on}\r\n"));
+    }
+}
+
+#[test]
 fn an_upgrade_to_what_could_ask_for_more_is_left_out() {
     let ask = |fields: &str| {
         let text = format!("\r\nGET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
         let request = read(&text).unwrap().unwrap();
-        let head = request.forwarded(text.as_bytes());
+        let head = request.forwarded(text.as_bytes(), "b");
         (request.upgrade, String::from_utf8(head).unwrap())
     };
     let (upgrade, head) = ask("Upgrade: WebSocket\r\nConnection: Upgrade\r\n");
