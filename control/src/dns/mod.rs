@@ -12,6 +12,7 @@ mod answer;
 mod forward;
 mod message;
 mod names;
+mod pace;
 mod resolver;
 mod serve;
 mod shares;

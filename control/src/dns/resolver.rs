@@ -16,6 +16,9 @@ use tracing::{debug, error, info};
 /// The port of name servers.
 const PORT: u16 = 53;
 
+/// How many bytes of queries wait in the kernel at most.
+const ROOM: usize = 4 * 1024 * 1024;
+
 /// How long until the sockets are tried again after they could not be made.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
@@ -198,6 +201,9 @@ fn bind(namespace: &NamespaceRef) -> Result<(UdpSocket, TcpListener), DnsError> 
         let socket = UdpSocket::bind(address()).map_err(failed("udp"))?;
         let listener = TcpListener::bind(address()).map_err(failed("tcp"))?;
         socket.set_nonblocking(true).map_err(DnsError::Sockets)?;
+        // Who asks without a pause is passed over faster than he asks, but not before the next turn of
+        // the processor. Less room than this works too.
+        let _ = rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, ROOM);
         listener.set_nonblocking(true).map_err(DnsError::Sockets)?;
         Ok((socket, listener))
     })?

@@ -8,13 +8,14 @@
 use super::answer::{Reply, reply};
 use super::forward::{self, framed};
 use super::message::{Extended, MAX_QUERY, Query, Transport};
+use super::pace::Pace;
 use super::shares::{Share, Shares};
 use super::zone::Zone;
 use hickory_proto::op::ResponseCode;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::watch;
@@ -27,6 +28,10 @@ const MOST_WAITING: usize = 1024;
 
 /// Those of one asker: as many as the platform lets one machine have.
 const MOST_WAITING_EACH: usize = 200;
+
+/// The datagrams of one asker that are looked at in a second: as many as the platform answers one
+/// machine. More are not answered, as there.
+const MOST_A_SECOND: u32 = 1000;
 
 /// The open connections, all together.
 const MOST_CONNECTIONS: usize = 256;
@@ -63,6 +68,7 @@ impl Server {
         let mut forwarded = JoinSet::new();
         // One more than is read, so that a query that is too long shows.
         let mut bytes = vec![0; MAX_QUERY.saturating_add(1)];
+        let mut pace = Pace::new(MOST_A_SECOND);
         loop {
             let received = socket.recv_from(&mut bytes).await;
             while forwarded.try_join_next().is_some() {}
@@ -77,6 +83,9 @@ impl Server {
             let (Some(bytes), Some(asker)) = (bytes.get(..length), ipv4(peer)) else {
                 continue;
             };
+            if !pace.take(Instant::now(), asker) {
+                continue;
+            }
             let zone = self.zone();
             match reply(&zone, bytes, asker, Transport::Udp) {
                 Reply::Answer(answer) => send(&socket, &answer, peer),
