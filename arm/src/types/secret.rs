@@ -245,6 +245,9 @@ const NAMES: &[&str] = &[
     "workspacekey",
 ];
 
+/// Those of them that nothing but a secret is called: also a number or a list there is one.
+const PASSWORDS: &[&str] = &["passphrase", "passwd", "password", "pwd"];
+
 /// Names of properties that are secret in any type, whatever is in them.
 const WHOLE: &[&str] = &[
     "certificatepassword",
@@ -464,9 +467,14 @@ fn is_secret(name: &str, value: &Value, hides: bool) -> bool {
     let is_value = is(name, "value") || is(name, "defaultvalue");
     match value {
         Value::String(_) => is_value && hides || is_secret_name(name),
-        Value::Object(_) | Value::Array(_) => is_value && hides,
+        Value::Object(_) | Value::Array(_) => is_value && hides || is_password(name),
+        Value::Number(_) => is_value && hides || is_password(name),
         _ => false,
     }
+}
+
+fn is_password(name: &str) -> bool {
+    PASSWORDS.iter().any(|known| ends(name, known))
 }
 
 /// Returns whether the value that stands in an object is secret by what stands beside it.

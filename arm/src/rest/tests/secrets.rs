@@ -85,6 +85,25 @@ fn a_password_is_in_no_answer_and_no_export() {
 }
 
 #[test]
+fn a_password_is_secret_whatever_it_is_written_as() {
+    let world = World::furnished();
+    for password in [json!([MARKER]), json!({ "x": MARKER }), json!(271_828_182)] {
+        let properties = json!({ "administratorLoginPassword": password });
+        let body = json!({ "location": "koreacentral", "properties": properties });
+        let put = world.owner("PUT", &sql("s"), Some(body));
+        let get = world.send("reader", "GET", &sql("s"), None);
+        let patch = json!({ "properties": properties });
+        let patched = world.owner("PATCH", &sql("s"), Some(patch));
+        for answer in [put, get, patched] {
+            assert!(answer.status < 300, "{}", answer.value());
+            assert!(!finds(&answer), "{}", answer.value());
+        }
+        let kept = serde_json::to_string(&world.api.estate().to_parts()).unwrap();
+        assert!(!kept.contains(MARKER) && !kept.contains("271828182"), "{kept}");
+    }
+}
+
+#[test]
 fn a_deployment_that_fails_keeps_no_secret() {
     let world = World::furnished();
     let deployment = group_path("rg") + "/providers/Microsoft.Resources/deployments/d";
