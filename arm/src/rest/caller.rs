@@ -77,6 +77,25 @@ impl Caller {
         }
     }
 
+    /// Returns whether the caller may do that at scopes that are asked for one after the other: the roles
+    /// are looked through once.
+    pub(crate) fn may_at<'s>(
+        &'s self,
+        state: &'s State,
+        action: &str,
+    ) -> impl Fn(&Scope) -> bool + use<'s> {
+        let granted = match self {
+            Self::Local => None,
+            Self::Principal(claims, _) => Some((claims, state.roles.granted(who(claims), action))),
+        };
+        move |at| match &granted {
+            None => true,
+            Some((claims, scopes)) => {
+                is_of(state, at, &claims.tid) && scopes.iter().any(|scope| scope.holds(at))
+            }
+        }
+    }
+
     /// Returns whether the caller has any role at, above or below a scope of the caller's tenant.
     pub(crate) fn is_known(&self, state: &State, at: &Scope) -> bool {
         match self {

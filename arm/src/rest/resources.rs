@@ -156,8 +156,8 @@ pub(crate) fn visible<'c>(
     action: &str,
 ) -> impl Fn(&Value) -> bool + use<'c> {
     // What is below the root is of all tenants, and the caller of one.
-    let every = scope.subscription().is_some() && call.caller.may(&call.state, action, scope);
-    let action = action.to_owned();
+    let may = call.caller.may_at(&call.state, action);
+    let every = scope.subscription().is_some() && may(scope);
     move |value: &Value| {
         let id = || {
             value
@@ -166,7 +166,7 @@ pub(crate) fn visible<'c>(
                 .parse::<Scope>()
                 .ok()
         };
-        every || id().is_some_and(|id| call.caller.may(&call.state, &action, &id))
+        every || id().is_some_and(|id| may(&id))
     }
 }
 

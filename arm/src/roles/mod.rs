@@ -41,6 +41,15 @@ pub struct Permission {
 }
 
 impl Permission {
+    fn lists(&self) -> [&Vec<String>; 4] {
+        [
+            &self.actions,
+            &self.not_actions,
+            &self.data_actions,
+            &self.not_data_actions,
+        ]
+    }
+
     /// Returns whether the action is among what may be done.
     #[must_use]
     pub fn allows(&self, action: &str) -> bool {
@@ -53,16 +62,19 @@ impl Permission {
 /// text, slashes among it.
 #[must_use]
 pub fn matches(pattern: &str, action: &str) -> bool {
-    let (pattern, action) = (pattern.to_ascii_lowercase(), action.to_ascii_lowercase());
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = action.strip_prefix(first) else {
+    let Some((first, others)) = pattern.split_once('*') else {
+        return pattern.eq_ignore_ascii_case(action);
+    };
+    let Some((head, rest)) = action.split_at_checked(first.len()) else {
         return false;
     };
-    let Some(last) = parts.next_back() else {
-        // Without a star.
-        return rest.is_empty();
-    };
+    // Nearly all that do not match are told by their beginning.
+    if !head.eq_ignore_ascii_case(first) {
+        return false;
+    }
+    let (others, rest) = (others.to_ascii_lowercase(), rest.to_ascii_lowercase());
+    let (mut parts, mut rest) = (others.split('*'), rest.as_str());
+    let last = parts.next_back().unwrap_or_default();
     for part in parts {
         // The first place is the best: it leaves most for what follows.
         let Some((_, behind)) = rest.split_once(part) else {
@@ -93,6 +105,43 @@ pub struct RoleDefinition {
 }
 
 impl RoleDefinition {
+    /// The most patterns of actions that a role has, and the most scopes at which it can be assigned.
+    pub const MOST: usize = 2_000;
+    /// The longest pattern, in bytes.
+    pub const LONGEST: usize = 512;
+
+    /// Checks that a role is not so large that to ask what it allows takes long.
+    ///
+    /// # Errors
+    ///
+    /// What of it is too large, and what would be accepted.
+    pub fn check_size(&self) -> Result<(), String> {
+        let patterns = || {
+            let lists = self.permissions.iter().flat_map(Permission::lists);
+            lists.flatten()
+        };
+        let most = Self::MOST;
+        let count = patterns().count();
+        if count > most {
+            return Err(format!(
+                "its permissions have {count} actions; accepted: at most {most}"
+            ));
+        }
+        if let Some(long) = patterns().find(|pattern| pattern.len() > Self::LONGEST) {
+            let (length, longest) = (long.len(), Self::LONGEST);
+            return Err(format!(
+                "an action has {length} bytes; accepted: at most {longest}"
+            ));
+        }
+        let scopes = self.assignable_scopes.len();
+        if scopes > most {
+            return Err(format!(
+                "`assignableScopes` has {scopes} scopes; accepted: at most {most}"
+            ));
+        }
+        Ok(())
+    }
+
     /// Returns whether who has the role may do that.
     #[must_use]
     pub fn allows(&self, action: &str) -> bool {
@@ -344,6 +393,18 @@ impl Roles {
     #[must_use]
     pub fn allows(&self, who: Who<'_>, action: &str, at: &Scope) -> bool {
         self.held(who, at).any(|role| role.allows(action))
+    }
+
+    /// Returns the scopes at which, and below which, a principal may do that.
+    #[must_use]
+    pub fn granted<'a>(&'a self, who: Who<'a>, action: &str) -> Vec<&'a Scope> {
+        let mut asked: HashMap<*const RoleDefinition, bool> = HashMap::new();
+        let mut allows = |role: &RoleDefinition| {
+            let known = asked.entry(std::ptr::from_ref(role));
+            *known.or_insert_with(|| role.allows(action))
+        };
+        let all = self.of(who).filter(|(_, role)| allows(role));
+        all.map(|(has, _)| &has.scope).collect()
     }
 
     /// Returns whether a principal has any role at the scope, above it or below it.

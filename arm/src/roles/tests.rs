@@ -321,3 +321,72 @@ fn new_references_need_a_right_and_old_ones_none() {
     );
     assert!(actions(None, &list).is_empty());
 }
+
+#[test]
+fn roles_are_of_a_bounded_size() {
+    let role = |actions: Vec<String>, scopes: usize| {
+        let scopes: Vec<String> = (0..scopes)
+            .map(|at| format!("/subscriptions/{at}"))
+            .collect();
+        let body = json!({
+            "roleName": "r", "assignableScopes": scopes,
+            "permissions": [{ "actions": actions, "notActions": ["*/delete"] }],
+        });
+        RoleDefinition::read(&body, "r").unwrap().check_size()
+    };
+    let many = |count: usize| (0..count).map(|at| format!("A/x{at}*y/read")).collect();
+    assert_eq!(role(many(1_999), 2_000), Ok(()));
+    let refused = [
+        role(many(2_000), 1),
+        role(many(1), 2_001),
+        role(vec!["a".repeat(513)], 1),
+    ];
+    for refused in refused {
+        let error = refused.unwrap_err();
+        assert!(error.contains("; accepted: at most "), "{error}");
+    }
+}
+
+#[test]
+fn what_is_granted_is_what_is_allowed() {
+    let assign = |object: &str, at: &str, role: &str| RoleAssignment {
+        id: "a".into(),
+        scope: scope(at),
+        principal: object.into(),
+        principal_type: "ServicePrincipal".into(),
+        role: find_built_in(role).unwrap().id.clone(),
+        tenant: None,
+    };
+    let (group, other) = (
+        "/subscriptions/s/resourceGroups/rg",
+        "/subscriptions/s/resourceGroups/other",
+    );
+    let all = vec![
+        assign("p", group, "Network Contributor"),
+        assign("p", "/subscriptions/s2", "Reader"),
+        assign("q", other, "Owner"),
+    ];
+    let roles = Roles::new(Vec::new(), all);
+    for object in ["p", "q", "r"] {
+        let who = Who {
+            tenant: "t",
+            object,
+        };
+        for action in [
+            "Microsoft.Network/virtualNetworks/write",
+            "A/b/read",
+            "*/read",
+        ] {
+            let granted = roles.granted(who, action);
+            for at in [group, other, VNET, SUBSCRIPTION, "/subscriptions/s2", "/"] {
+                let at = scope(at);
+                let holds = granted.iter().any(|scope| scope.holds(&at));
+                assert_eq!(
+                    holds,
+                    roles.allows(who, action, &at),
+                    "{object} {action} {at}"
+                );
+            }
+        }
+    }
+}

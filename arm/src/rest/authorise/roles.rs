@@ -190,6 +190,7 @@ impl Authoriser {
             id: id.name().to_owned(),
             ..role
         };
+        role.check_size().map_err(|why| bad(&why))?;
         let Some(first) = role.assignable_scopes.first() else {
             return Err(bad("`assignableScopes` is empty"));
         };
