@@ -150,6 +150,10 @@ impl Filter {
                 _ => return None,
             };
             let value = value.strip_prefix('\'')?.strip_suffix('\'')?;
+            if value.replace("''", "").contains('\'') {
+                // The text ends before: `or` follows, or something else that is not understood.
+                return None;
+            }
             let field = known.iter().find(|name| name.eq_ignore_ascii_case(field))?;
             Some(((*field).to_owned(), is_equal, value.replace("''", "'")))
         };

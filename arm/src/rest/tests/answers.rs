@@ -296,14 +296,12 @@ fn lists_are_filtered_and_come_in_pages() {
     assert_eq!(of("name eq 'n2' and location eq 'koreacentral'"), ["n2"]);
     assert_eq!(of("tagName eq 'env' and tagValue eq 'n3'"), ["n3"]);
     assert_eq!(of("resourceGroup ne 'rg'"), [""; 0]);
-    let bad = format!(
-        "{}/resources?{VERSION}&$filter=name+like+x",
-        group_path("rg")
-    );
-    assert_eq!(
-        code(&world.owner("GET", &bad, None)),
-        "InvalidFilterInQueryString"
-    );
+    for bad in ["name+like+x", "name+eq+'n2'+or+name+eq+'n3'"] {
+        let bad = format!("{}/resources?{VERSION}&$filter={bad}", group_path("rg"));
+        let answer = world.owner("GET", &bad, None);
+        assert_eq!(code(&answer), "InvalidFilterInQueryString", "{bad}");
+    }
+    assert_eq!(of("name eq 'it''s'"), [""; 0]);
     // Page by page, with one that goes away between two pages.
     let (first, next) = names("$top=2");
     assert_eq!(first, ["n1", "n2"]);

@@ -99,7 +99,10 @@ fn a_password_is_secret_whatever_it_is_written_as() {
             assert!(!finds(&answer), "{}", answer.value());
         }
         let kept = serde_json::to_string(&world.api.estate().to_parts()).unwrap();
-        assert!(!kept.contains(MARKER) && !kept.contains("271828182"), "{kept}");
+        assert!(
+            !kept.contains(MARKER) && !kept.contains("271828182"),
+            "{kept}"
+        );
     }
 }
 
