@@ -73,6 +73,10 @@ fn a_hangup_reads_the_file_again_whole_or_not_at_all() {
     fabric.signal(Signal::HUP);
     until_logged(&fabric, 1, &["ERROR", "postern.toml", "not TOML"]);
     until_logged(&fabric, 2, &["refused: the running policy stays"]);
+    // What an editor leaves for a moment takes nothing away.
+    fabric.write("postern.toml", "# to be written\n");
+    fabric.signal(Signal::HUP);
+    until_logged(&fabric, 1, &["ERROR", "the file is empty"]);
     std::fs::remove_file(fabric.config()).unwrap();
     fabric.signal(Signal::HUP);
     until_logged(&fabric, 1, &["ERROR", "No such file"]);

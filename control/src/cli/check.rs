@@ -42,7 +42,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), CliError> {
     }
     if args.strict && !warned.is_empty() {
         let text = format!(
-            "{}: {} warnings; accepted with --strict: none",
+            "{}: warnings: {}; accepted with --strict: none",
             args.file.display(),
             warned.len()
         );

@@ -29,7 +29,7 @@ const ENDING: [(Number, &str); 6] = [
 ];
 
 /// Signals that mean nothing here. SIGPIPE is ignored from the start of every Rust program.
-const NOTED: [(Number, &str); 10] = [
+const NOTED: [(Number, &str); 13] = [
     (Number::USR1, "SIGUSR1"),
     (Number::USR2, "SIGUSR2"),
     (Number::ALARM, "SIGALRM"),
@@ -39,6 +39,10 @@ const NOTED: [(Number, &str); 10] = [
     (Number::STKFLT, "SIGSTKFLT"),
     (Number::TRAP, "SIGTRAP"),
     (Number::SYS, "SIGSYS"),
+    // A daemon that a terminal stops would stop all packets.
+    (Number::TSTP, "SIGTSTP"),
+    (Number::TTIN, "SIGTTIN"),
+    (Number::TTOU, "SIGTTOU"),
     // What is written beyond a limit of file sizes fails then, and is reported.
     (Number::XFSZ, "SIGXFSZ"),
 ];
@@ -171,6 +175,13 @@ fn reload(daemon: &Daemon, file: &Path) {
             return error!(file = name, %error, "cannot read the file: the running policy stays");
         }
     };
+    if text
+        .parse::<toml::Table>()
+        .is_ok_and(|table| table.is_empty())
+    {
+        // An editor that has emptied the file and not written it yet.
+        return error!(file = name, "the file is empty: the running policy stays");
+    }
     match change::apply(daemon, &name, &text, false) {
         Ok(applied) => log(&name, serde_json::from_value(applied).ok()),
         Err(fault) => {
