@@ -278,7 +278,7 @@ impl Budget {
         self.keep(bytes.saturating_mul(copies))
     }
 
-    /// Returns how much stays to the end, for [`Self::keep_no_more`].
+    /// Returns how much stays to the end, for [`Self::keep_less`].
     #[must_use]
     pub fn kept(&self) -> usize {
         self.kept.get()

@@ -7,8 +7,8 @@
 //! platform, so that a PUT of what a GET shows is no change.
 //!
 //! The types and their properties are those that the public REST specifications mark as secrets, as
-//! passwords, or as written alone ([`TYPES`]). Types that are kept and not known are judged by the names
-//! of their properties ([`is_secret_name`]); so are those that are known, for properties that come later.
+//! passwords, or as written alone (`TYPES`). Types that are kept and not known are judged by the names
+//! of their properties (`is_secret_name`); so are those that are known, for properties that come later.
 
 use crate::id::ResourceId;
 use crate::seal::Seal;

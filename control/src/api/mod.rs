@@ -1,7 +1,7 @@
 //! The REST API on the network: https in front of [`postern_arm::rest::Api`].
 //!
 //! It listens only where the configuration says so, with a certificate of the local authority. What
-//! a client can take is bounded, by address ([`gate`]) and by principal ([`share`]): connections, the time
+//! a client can take is bounded, by address (`gate`) and by principal (`share`): connections, the time
 //! for a handshake, a head, a body or an answer, the memory for bodies, requests at work.
 
 mod body;

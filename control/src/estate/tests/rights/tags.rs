@@ -66,14 +66,14 @@ fn no_tag_counts_that_no_allow_has() {
 #[test]
 fn the_hosts_own_writes_every_tag() {
     let world = World::new("");
-    for (name, value, kind) in TAGS {
+    for (at, (name, value, kind)) in TAGS.into_iter().enumerate() {
         // Parts of a front do not stand alone.
         let tags = match name.strip_prefix("front-") {
             None => tag(name, value),
             Some(_) => json!({ "postern-namespace": "f", "postern-front-ports": "443",
                 "postern-front-connect": "127.0.0.1:22", format!("postern-{name}"): value }),
         };
-        let path = team(kind, &format!("x{}", name.replace('-', "")));
+        let path = team(kind, &format!("tagged{at}"));
         world.ok(By::Host, "PUT", &path, body(kind, tags));
         world.ok(By::Host, "DELETE", &path, Value::Null);
     }
