@@ -274,6 +274,16 @@ fn rfc5508_req3_error_in_fragments_is_dropped_as_its_sum_cannot_be_checked() {
 }
 
 #[test]
+fn an_error_goes_to_whoever_sent_what_it_quotes() {
+    let mut rig = rig();
+    let seen = rig.forward(VM1, &udp(CLIENT, DNS, b"q"), INET);
+    // To another public address than the one that the quoted packet came from.
+    let stray = unreachable("8.8.8.8", "20.0.0.9", 3, &seen, 28);
+    rig.drop(INET, &stray, DropReason::IcmpNoFlow);
+    rig.forward(INET, &unreachable("8.8.8.8", POOL, 3, &seen, 28), VM1);
+}
+
+#[test]
 fn rfc5508_req5_error_from_inside_bears_the_public_address() {
     let mut rig = rig();
     let public = ask(&mut rig, CLIENT, DNS);

@@ -29,6 +29,10 @@ impl Engine {
         if !is_sound(&context.headers, context.frame.packet(), &quoted) {
             return Err(context.dropped(DropReason::IcmpChecksum).into());
         }
+        if context.headers.destination != quoted.source {
+            // An error goes to whoever sent what it quotes (RFC 1122 section 3.2.2).
+            return Err(no_flow.into());
+        }
         let delivered = FlowKey::of(context.ingress, &quoted);
         let (id, receiver) = self
             .flows

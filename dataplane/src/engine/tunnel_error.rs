@@ -44,6 +44,9 @@ impl Engine {
         if !is_sound(&outer) {
             return Err(context.dropped(DropReason::IcmpChecksum).into());
         }
+        if outer.destination() != quoted.source() {
+            return Err(no_flow.into());
+        }
         let (key, tunnel) = answer_key(context.ingress, &quoted).ok_or(no_flow)?;
         let found = self.flows.find_tunnelled(key, &tunnel);
         let (id, _) = found.ok_or(no_flow)?;
