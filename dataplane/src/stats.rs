@@ -138,6 +138,8 @@ drop_reasons! {
     /// Larger than the output device takes, and not to be cut: it forbids fragments, of which its
     /// sender is told, or it is a super-frame.
     TooBig => "too_big",
+    /// Would open a flow from outside, by a device that has more of these waiting than the worker takes.
+    TooManyOpenings => "too_many_openings",
     /// The worker that owns the flow has more packets waiting than it takes.
     HandOverFull => "hand_over_full",
     /// The output device is gone or did not take the frame.

@@ -249,6 +249,31 @@ fn two_guests_and_the_public_side_together() {
 }
 
 #[test]
+fn a_limit_of_openings_holds_for_what_comes_from_outside_and_for_nothing_else() {
+    let mut rig = Rig::with(CONFIG, with_platform());
+    let established = Established::open(&mut rig);
+    let stranger = |n: u32| tcp(&format!("9.0.0.{n}:5000"), "20.0.0.9:80", SYN, 1, 0, &[]);
+    rig.engine.limit_openings(3);
+    for n in 0..3 {
+        rig.forward(INET, &stranger(n), VM0);
+    }
+    let refused = DropReason::TooManyOpenings;
+    rig.drop(INET, &stranger(3), refused);
+    rig.drop(INET, &strangers_to_a_service(4), refused);
+    assert_eq!(rig.engine.openings(), 5, "tries are counted");
+    // What belongs to a flow passes, and so does what a NIC opens.
+    rig.forward(INET, &stranger(0), VM0);
+    established.check(&mut rig);
+    rig.forward(FAR, &udp("10.0.1.4:4000", DNS, b"q"), PLATFORM);
+    assert_eq!(rig.engine.openings(), 5);
+    rig.engine.limit_openings(u32::MAX);
+    rig.forward(INET, &stranger(3), VM0);
+    assert_eq!(rig.engine.openings(), 1);
+    rig.check();
+    assert_adds_up(&rig);
+}
+
+#[test]
 fn who_floods_shares_the_table_evenly_and_has_names_resolved() {
     let mut rig = Rig::with(CONFIG, with_platform());
     let floods: [Flood; 2] = [(VM0, syns_of_a_guest), (VM2, datagrams_of_another)];

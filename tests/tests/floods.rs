@@ -25,8 +25,11 @@ use std::time::{Duration, Instant};
 
 /// How long an answer may take on a machine that is busy with a flood.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How many flows others open, by each of two protocols.
+/// How long a client waits for an answer before it asks again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How many flows others open, by each of two protocols, and how many of all may fail.
 const EACH: usize = 500;
+const MAY_FAIL: usize = EACH / 5;
 /// A table that is full soon.
 const SMALL: &str = "[settings]\nmaxFlows = 65536\n";
 
@@ -36,29 +39,47 @@ fn long_run() -> Duration {
     Duration::from_secs(seconds.parse().unwrap_or(0))
 }
 
-/// Opens connections and asks questions, each from a socket of its own and once; returns how long those
-/// took that succeeded.
+/// Opens connections and asks questions, each from a socket of its own; returns how long those took that
+/// succeeded. It gives up when more have failed than may.
 fn open_flows(namespace: &Netns, tcp: SocketAddrV4, udp: SocketAddrV4) -> Vec<Duration> {
-    let connect = |_| {
-        let begun = Instant::now();
+    let connect = || {
         let mut connection = Connection::open_here(tcp).ok()?;
-        let took = begun.elapsed();
-        connection.echo().ok()?;
-        Some(took)
+        connection.echo().ok()
     };
-    let ask = |_| {
-        let begun = Instant::now();
+    let ask = || {
         let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
-        socket.set_read_timeout(Some(PATIENCE)).ok()?;
+        socket.set_read_timeout(Some(ASK_AGAIN)).ok()?;
         socket.connect(udp).ok()?;
-        socket.send(b"who am I").ok()?;
-        socket.recv(&mut [0; 64]).ok()?;
-        Some(begun.elapsed())
+        let begun = Instant::now();
+        loop {
+            socket.send(b"who am I").ok()?;
+            if socket.recv(&mut [0; 64]).is_ok() {
+                return Some(());
+            }
+            if begun.elapsed() >= PATIENCE {
+                return None;
+            }
+        }
     };
+    let mut failed = 0;
     namespace.enter(|| {
-        let flows = (0..EACH).filter_map(connect);
-        flows.chain((0..EACH).filter_map(ask)).collect()
+        let flows = (0..EACH).map(|_| timed(connect));
+        flows
+            .chain((0..EACH).map(|_| timed(ask)))
+            .take_while(|took| {
+                failed += usize::from(took.is_none());
+                failed <= MAY_FAIL
+            })
+            .flatten()
+            .collect()
     })
+}
+
+/// Returns how long something took, if it was done.
+fn timed(mut something: impl FnMut() -> Option<()>) -> Option<Duration> {
+    let begun = Instant::now();
+    something()?;
+    Some(begun.elapsed())
 }
 
 fn report(what: &str, mut took: Vec<Duration>) -> usize {
@@ -173,7 +194,7 @@ fn survives(what: &str, floods: &[(&str, Flood)]) {
         println!("{what}: {sent} packets in {:?}", begun.elapsed());
         drop(floods);
         drop(told);
-        assert!(opened * 10 >= 2 * EACH * 9, "{what}: {opened} opened");
+        assert!(opened >= 2 * EACH - MAY_FAIL, "{what}: {opened} opened");
         asking.join().expect("an answer")
     });
     println!("{what}: {lost} of {asked} questions on an established flow had no answer");

@@ -25,6 +25,7 @@ impl Engine {
             // Nothing that a service sends opens a flow.
             return Err(context.dropped(DropReason::StNoFlow).into());
         }
+        self.count_opening(context)?;
         let headers = &context.headers;
         if !is_host(headers.destination) {
             return Err(context.dropped(DropReason::Multicast).into());

@@ -18,6 +18,7 @@ mod frame;
 mod icmp_error;
 mod make;
 mod miss;
+mod openings;
 mod ownership;
 pub mod reconcile;
 mod share;
@@ -39,6 +40,7 @@ use crate::stats::{Counters, DropReason};
 use crate::time::Now;
 use crate::wire::{Fragment, Headers, Transport, WireError};
 use admission::AccessLog;
+use openings::Openings;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::collections::VecDeque;
@@ -97,6 +99,7 @@ pub struct Engine {
     counters: Counters,
     emitted: VecDeque<Emitted>,
     access_log: AccessLog,
+    openings: Openings,
     sweep: Option<Sweep>,
     rng: StdRng,
     /// When time was last let pass.
@@ -199,6 +202,7 @@ impl Engine {
             counters: Counters::default(),
             emitted: VecDeque::new(),
             access_log: AccessLog::default(),
+            openings: Openings::default(),
             sweep: None,
             // Engines that chose alike would try for the same public ports.
             rng: StdRng::seed_from_u64(config.seed.wrapping_add(index as u64)),

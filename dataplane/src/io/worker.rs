@@ -28,6 +28,7 @@ mod forward;
 mod handle;
 mod inbox;
 mod output;
+mod pressure;
 mod spin;
 mod sweeps;
 
@@ -37,9 +38,10 @@ use super::{IoError, Tun};
 use crate::engine::{Engine, Share};
 use crate::policy::PortId;
 use crate::time::Now;
-use forward::{BATCH, Buffers, forward_batch, forward_inbox, send_emitted};
+use forward::{BATCH, BatchEnd, Buffers, forward_batch, forward_inbox, send_emitted};
 use handle::{Command, Install, Member, Removed};
 use inbox::{Inbox, Peers, ROOM};
+use pressure::{Batch, Pressure, Pressures};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
@@ -77,6 +79,8 @@ pub struct Worker {
     peers: Peers,
     devices: Devices,
     buffers: Buffers,
+    /// Of the devices, and of the inbox.
+    pressures: (Pressures, Pressure),
     spin: Spin,
     /// The same for all workers.
     start: Instant,
@@ -116,6 +120,7 @@ impl Worker {
                 peers,
                 devices: Devices::default(),
                 buffers: Buffers::default(),
+                pressures: <(Pressures, Pressure)>::default(),
                 spin: Spin::default(),
                 start,
                 last_tick: Now::default(),
@@ -274,7 +279,8 @@ impl Worker {
             Some(Errno::BADFD)
         } else {
             let now = self.now();
-            forward_batch(
+            self.engine.limit_openings(self.pressures.0.most(port));
+            let end = forward_batch(
                 &mut self.engine,
                 &self.devices,
                 &self.peers,
@@ -282,7 +288,10 @@ impl Worker {
                 now,
                 port,
                 tun,
-            )
+            );
+            let batch = batch_of(&self.engine, end == BatchEnd::Full);
+            self.pressures.0.note(port, now, batch);
+            end.error()
         };
         if let Some(error) = error {
             self.retire(port, error);
@@ -294,7 +303,11 @@ impl Worker {
         if self.inbox.has_some() {
             let now = self.now();
             let (devices, peers) = (&self.devices, &self.peers);
-            forward_inbox(&mut self.engine, devices, peers, &mut self.inbox, now, most);
+            let pressure = &mut self.pressures.1;
+            self.engine.limit_openings(pressure.most());
+            let inbox = &mut self.inbox;
+            let is_full = forward_inbox(&mut self.engine, devices, peers, inbox, now, most);
+            pressure.note(now, batch_of(&self.engine, is_full));
         }
     }
 
@@ -307,6 +320,7 @@ impl Worker {
 
     fn remove(&mut self, port: PortId) -> Option<Tun> {
         let tun = self.devices.take(port)?;
+        self.pressures.0.forget(port);
         if let Err(error) = epoll::delete(&self.epoll, &tun) {
             // It was read no more already, and closing the descriptor takes it out as well.
             tracing::trace!(port = port.0, %error, "device was not in the poll set");
@@ -395,6 +409,14 @@ impl Drop for Worker {
     fn drop(&mut self) {
         // Nobody is to wait for a report that needs this worker's.
         self.sweeps.end();
+    }
+}
+
+/// Returns what the batch was like that the engine has just had.
+fn batch_of(engine: &Engine, is_full: bool) -> Batch {
+    Batch {
+        is_full,
+        openings: engine.openings(),
     }
 }
 

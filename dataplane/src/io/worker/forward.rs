@@ -64,7 +64,28 @@ impl Default for Buffers {
     }
 }
 
-/// Moves up to [`BATCH`] frames out of `tun`; returns an error only if the device is gone.
+/// How a batch of a device ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BatchEnd {
+    /// Nothing more waited.
+    Drained,
+    /// It had as many frames as a batch may; more may wait.
+    Full,
+    /// The device is gone.
+    Gone(Errno),
+}
+
+impl BatchEnd {
+    /// Returns why the device is gone, if it is.
+    pub(super) fn error(self) -> Option<Errno> {
+        match self {
+            Self::Drained | Self::Full => None,
+            Self::Gone(error) => Some(error),
+        }
+    }
+}
+
+/// Moves up to [`BATCH`] frames out of `tun`.
 pub(super) fn forward_batch(
     engine: &mut Engine,
     devices: &Devices,
@@ -73,23 +94,24 @@ pub(super) fn forward_batch(
     now: Now,
     port: PortId,
     tun: &Tun,
-) -> Option<Errno> {
+) -> BatchEnd {
     let mut left = BATCH;
     let mut heads = [(VnetHdr::default(), 0); AHEAD];
     while left > 0 {
-        let (count, end) = read_ahead(tun, buffers, heads.get_mut(..left)?);
-        match heads.get(..count)? {
+        let room = heads.get_mut(..left).unwrap_or_default();
+        let (count, end) = read_ahead(tun, buffers, room);
+        match heads.get(..count).unwrap_or_default() {
             [] => {}
             &[head] => forward_lone(engine, devices, peers, buffers, head, now, port),
             heads => forward_all(engine, devices, peers, buffers, heads, now, port),
         }
         match end {
             None => left -= count,
-            Some(Errno::AGAIN) => return None,
-            Some(error) => return Some(error),
+            Some(Errno::AGAIN) => return BatchEnd::Drained,
+            Some(error) => return BatchEnd::Gone(error),
         }
     }
-    None
+    BatchEnd::Full
 }
 
 /// Decides on the only frame that was read, which has nothing to be joined with, and sends what becomes
@@ -142,7 +164,8 @@ fn forward_all(
     output.flush(&mut Outlet { engine, devices });
 }
 
-/// Decides on up to `most` frames that others read and sends what becomes of them.
+/// Decides on up to `most` frames that others read and sends what becomes of them; returns whether there
+/// were as many.
 pub(super) fn forward_inbox(
     engine: &mut Engine,
     devices: &Devices,
@@ -150,7 +173,7 @@ pub(super) fn forward_inbox(
     inbox: &mut Inbox,
     now: Now,
     most: usize,
-) {
+) -> bool {
     let mut left = most;
     while left > 0 {
         let mut parcels = [const { None::<Parcel> }; BATCH];
@@ -165,7 +188,7 @@ pub(super) fn forward_inbox(
             }
         }
         if count == 0 {
-            return;
+            return false;
         }
         let mut output = Output::new();
         for parcel in parcels.iter_mut().flatten() {
@@ -178,6 +201,7 @@ pub(super) fn forward_inbox(
         }
         left -= count;
     }
+    true
 }
 
 impl Buffers {

@@ -425,7 +425,7 @@ fn batch_allocates_nothing() {
                 A,
                 tun,
             );
-            assert_eq!(end, None);
+            assert_eq!(end.error(), None);
         });
         (info.count_total, received_by(&b) - before)
     };
