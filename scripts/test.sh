@@ -105,6 +105,7 @@ shellcheck scripts/*.sh .ci/run
 
 step "scripts"
 python3 -B scripts/bench/test_pure.py
+python3 -B scripts/citations.py
 
 step "lints"
 cargo clippy --locked --workspace --all-targets -- -D warnings

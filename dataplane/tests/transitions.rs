@@ -1,4 +1,4 @@
-//! What a policy change does to live flows: reference sections 2.1 and 4.3, DESIGN section 2.
+//! What a policy change does to live flows: reference sections 2.1 and 4.3.
 
 #![allow(clippy::indexing_slicing, reason = "test code")]
 
