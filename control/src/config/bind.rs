@@ -11,6 +11,7 @@ mod who;
 pub(crate) use who::{Permit, permits};
 
 use super::access::{self, resource_types};
+use super::filing::name_in_arm;
 use super::glob::OWN_NAME;
 use super::loader::is_name;
 use super::problem::Problem;
@@ -101,15 +102,16 @@ pub(super) fn completed(table: &Table, errors: &Errors) -> Table {
                 continue;
             }
             let scope = scope(section, &outer);
+            let own = name_in_arm(section).unwrap_or(&name).to_owned();
             let subject = Subject {
                 of: &of,
-                name: &name,
+                name: &own,
                 subscription: &scope.subscription,
                 group: &scope.resource_group,
-                id: &scope.id(&of, &name),
+                id: &scope.id(&of, &own),
             };
             for pattern in patterns.iter().filter(|pattern| pattern.fits(&subject)) {
-                let refused = pattern.fill(section, &name, &fixed);
+                let refused = pattern.fill(section, [&name, &own], &fixed);
                 if let Some((namespace, other)) = refused {
                     let value = Some(format!("{namespace:?}"));
                     let key = format!("{key}[{at}].namespace");
@@ -197,16 +199,22 @@ impl Pattern<'_> {
         is_of && self.who.fits(subject)
     }
 
-    /// Sets the keys that a resource does not have. Returns the namespace that it cannot have, as the
-    /// resource is only called like it, and whose it is.
-    fn fill(&self, section: &mut Table, name: &str, fixed: &Fixed) -> Option<(String, String)> {
+    /// Sets the keys that a resource does not have. It has two names: that of the file, which no other one
+    /// has, and that of ARM, which its host name comes from. Returns the namespace that it cannot have, as
+    /// the resource is only called like it, and whose it is.
+    fn fill(
+        &self,
+        section: &mut Table,
+        [name, own]: [&str; 2],
+        fixed: &Fixed,
+    ) -> Option<(String, String)> {
         let mut refused = None;
         let of_a_service = OF_A_SERVICE.iter().filter(|_| !self.is_for_nics);
         for key in OF_A_NIC.iter().chain(of_a_service) {
             let Some(value) = self.table.get(*key).filter(|_| !section.contains_key(*key)) else {
                 continue;
             };
-            let filled = with_name(value, name);
+            let filled = with_name(value, if *key == "host" { own } else { name });
             let namespace = filled
                 .as_str()
                 .filter(|_| *key == "namespace" && filled != *value);

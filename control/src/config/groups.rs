@@ -1,5 +1,6 @@
 //! Application security groups: who is a member, and what rules may say of them.
 
+use super::filing::RESOURCE_NAME;
 use super::loader::{Claims, Loader, name};
 use super::names::Names;
 use super::problem::Problem;
@@ -7,7 +8,13 @@ use super::section::{At, Errors, Section};
 use crate::model::{ApplicationSecurityGroup, Model, Peer, SecurityRule};
 use std::collections::HashMap;
 
-pub(super) const GROUP_KEYS: &[&str] = &["name", "location"];
+pub(super) const GROUP_KEYS: &[&str] = &[
+    "name",
+    "location",
+    "subscription",
+    "resourceGroup",
+    RESOURCE_NAME,
+];
 
 /// The key of a NIC's memberships.
 pub(super) const MEMBERSHIPS: &str = "applicationSecurityGroups";
@@ -28,14 +35,13 @@ const MOST_MEMBERS: usize = 4000;
 impl Loader<'_> {
     /// Reads an application security group.
     pub(super) fn asg(
-        &self,
+        &mut self,
         section: &Section<'_>,
         names: &mut Claims<String>,
     ) -> Option<ApplicationSecurityGroup> {
         let name = name(section, names);
-        if section.has("location") {
-            self.location(section);
-        }
+        let kind = "Microsoft.Network/applicationSecurityGroups";
+        self.filed_anywhere(section, kind, name.as_deref());
         Some(ApplicationSecurityGroup { name: name? })
     }
 

@@ -102,6 +102,8 @@ pub(super) struct Loader<'f> {
     /// Private addresses by network.
     pub(super) private: Claims<(String, Ipv4Addr)>,
     pub(super) namespaces: Claims<NamespaceRef>,
+    /// The IDs of resources.
+    pub(super) ids: Claims<String>,
 }
 
 impl<'f> Loader<'f> {
@@ -116,6 +118,7 @@ impl<'f> Loader<'f> {
             addresses: Claims::default(),
             private: Claims::default(),
             namespaces: Claims::default(),
+            ids: Claims::default(),
         }
     }
 
@@ -189,6 +192,8 @@ impl<'f> Loader<'f> {
         for section in sections {
             let known = (self.catalog, &self.declared.asgs);
             let nsg = rules::nsg(&section, &mut names, known);
+            let name = nsg.as_ref().map(|nsg| nsg.name.as_str());
+            self.filed_anywhere(&section, "Microsoft.Network/networkSecurityGroups", name);
             self.model.nsgs.extend(nsg);
         }
     }

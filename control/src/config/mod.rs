@@ -10,6 +10,7 @@ mod api;
 mod bind;
 mod device;
 mod dns;
+mod filing;
 mod front;
 mod glob;
 mod groups;
@@ -32,6 +33,7 @@ mod tests;
 pub(crate) use access::{claimed_name, host_suffixes, own_host, resource_types};
 pub(crate) use bind::allow::{Allow, AskedBackend};
 pub(crate) use bind::{Permit, permits};
+pub(crate) use filing::{RESOURCE_NAME, name_in_arm};
 #[cfg(test)]
 pub(crate) use placing::natural_address;
 pub use problem::{ConfigError, ConfigErrors, Problem};

@@ -1,6 +1,6 @@
 //! Virtual networks and their subnets.
 
-use super::access;
+use super::filing::RESOURCE_NAME;
 use super::loader::{Claims, Loader, name};
 use super::problem::Problem;
 use super::section::{At, Section};
@@ -14,6 +14,7 @@ pub(super) const VNET_KEYS: &[&str] = &[
     "location",
     "subscription",
     "resourceGroup",
+    RESOURCE_NAME,
     "tenant",
     "addressPrefixes",
     "flowTimeoutInMinutes",
@@ -55,11 +56,13 @@ struct Parent {
 impl Loader<'_> {
     /// Reads a virtual network with its subnets.
     pub(super) fn vnet(
-        &self,
+        &mut self,
         section: &Section<'_>,
         names: &mut Claims<String>,
     ) -> Option<VirtualNetwork> {
         let name = name(section, names);
+        let kind = "Microsoft.Network/virtualNetworks";
+        let filed = self.filed(section, kind, name.as_deref());
         let mut parent = Parent {
             name: name.clone().unwrap_or_default(),
             location: self.location(section),
@@ -78,7 +81,7 @@ impl Loader<'_> {
         Some(VirtualNetwork {
             name: name?,
             location: parent.location?,
-            scope: access::scope(section, &self.model.scope),
+            scope: filed.scope,
             address_prefixes: parent.space,
             flow_timeout,
             subnets: parent

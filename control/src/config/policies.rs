@@ -1,6 +1,6 @@
 //! Service endpoint policies.
 
-use super::access;
+use super::filing::RESOURCE_NAME;
 use super::loader::{Claims, Loader, name};
 use super::problem::Problem;
 use super::section::{At, Section};
@@ -12,6 +12,7 @@ pub(super) const POLICY_KEYS: &[&str] = &[
     "location",
     "subscription",
     "resourceGroup",
+    RESOURCE_NAME,
     "tenant",
     "audit",
     "definition",
@@ -35,11 +36,13 @@ const MOST_RESOURCES: usize = 200;
 impl Loader<'_> {
     /// Reads a policy.
     pub(super) fn policy(
-        &self,
+        &mut self,
         section: &Section<'_>,
         names: &mut Claims<String>,
     ) -> Option<EndpointPolicy> {
         let name = name(section, names);
+        let kind = "Microsoft.Network/serviceEndpointPolicies";
+        let filed = self.filed(section, kind, name.as_deref());
         let location = self.location(section);
         let mut names = Claims::default();
         let sections = section.sections("definition", DEFINITION_KEYS);
@@ -48,7 +51,7 @@ impl Loader<'_> {
         Some(EndpointPolicy {
             name: name?,
             location: location?,
-            scope: access::scope(section, &self.model.scope),
+            scope: filed.scope,
             audit: section.flag("audit", false),
             definitions,
         })

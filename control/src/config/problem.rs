@@ -131,6 +131,12 @@ pub enum Problem {
     /// Another resource of the kind has the name.
     #[error("{0} has the same name; accepted: a name that is used once (case does not count)")]
     DuplicateName(String),
+    /// Another resource of the file has the ID.
+    #[error(
+        "{0} is of the same type and called so in the same resource group; accepted: another \
+         resourceName, or another resourceGroup"
+    )]
+    SameResource(String),
     /// The region is not known.
     #[error("unknown region; accepted: {0}")]
     UnknownRegion(String),

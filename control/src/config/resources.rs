@@ -2,6 +2,7 @@
 
 use super::access;
 use super::device::Shared;
+use super::filing::RESOURCE_NAME;
 use super::front;
 use super::loader::{Claims, Loader, name};
 use super::problem::Problem;
@@ -14,13 +15,22 @@ use crate::model::{
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
 
-pub(super) const GATEWAY_KEYS: &[&str] = &["name", "publicIPAddresses", IDLE_TIMEOUT];
+pub(super) const GATEWAY_KEYS: &[&str] = &[
+    "name",
+    "location",
+    "subscription",
+    "resourceGroup",
+    RESOURCE_NAME,
+    "publicIPAddresses",
+    IDLE_TIMEOUT,
+];
 const IDLE_TIMEOUT: &str = "idleTimeoutInMinutes";
 
 pub(super) const NIC_KEYS: &[&str] = &[
     "name",
     "subscription",
     "resourceGroup",
+    RESOURCE_NAME,
     "virtualNetwork",
     "subnet",
     "privateIPAddress",
@@ -42,6 +52,7 @@ pub(super) const SERVICE_KEYS: &[&str] = &[
     DELIVERY,
     "subscription",
     "resourceGroup",
+    RESOURCE_NAME,
     "tenant",
     "type",
     "host",
@@ -129,6 +140,8 @@ impl Loader<'_> {
     ) -> Option<NatGateway> {
         const KEY: &str = "publicIPAddresses";
         let name = name(section, names);
+        let kind = "Microsoft.Network/natGateways";
+        self.filed_anywhere(section, kind, name.as_deref());
         let addresses = section.parse_some::<Ipv4Addr>(KEY, PUBLIC_ADDRESSES);
         if addresses.len() > MOST_GATEWAY_ADDRESSES {
             section.refuse(
@@ -154,8 +167,8 @@ impl Loader<'_> {
         names: &mut Claims<String>,
     ) -> Option<NetworkInterface> {
         let name = name(section, names);
-        // Where it is filed is of no account to the model, but can be wrong.
-        let _ = access::scope(section, &self.model.scope);
+        let kind = "Microsoft.Network/networkInterfaces";
+        self.filed(section, kind, name.as_deref());
         section.require("virtualNetwork", A_NAME);
         section.require("subnet", A_NAME);
         let vnets = &self.declared.vnets;
@@ -219,7 +232,11 @@ impl Loader<'_> {
             self.check_service_address(section, service, location, address);
         }
         let resource = match (service, &name) {
-            (Some(service), Some(name)) => access::resource(section, self, service, name),
+            (Some(service), Some(name)) => {
+                let of = access::type_of(section, service);
+                let filed = self.filed(section, of, Some(name));
+                access::resource(section, self, (service, of), filed)
+            }
             _ => None,
         };
         let kind = resource.as_ref().map(|resource| resource.kind);

@@ -1,5 +1,6 @@
 //! Route tables, peerings and gateways.
 
+use super::filing::RESOURCE_NAME;
 use super::loader::{Claims, Loader, name};
 use super::problem::Problem;
 use super::rules::similar;
@@ -13,7 +14,15 @@ use ipnet::Ipv4Net;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
-pub(super) const TABLE_KEYS: &[&str] = &["name", "disableBgpRoutePropagation", "route"];
+pub(super) const TABLE_KEYS: &[&str] = &[
+    "name",
+    "location",
+    "subscription",
+    "resourceGroup",
+    RESOURCE_NAME,
+    "disableBgpRoutePropagation",
+    "route",
+];
 
 pub(super) const VNET_GATEWAY_KEYS: &[&str] = &[
     "name",
@@ -64,6 +73,8 @@ impl Loader<'_> {
         let mut names = Claims::default();
         for section in sections {
             let table = route_table(&section, &mut names, self.catalog);
+            let name = table.as_ref().map(|table| table.name.as_str());
+            self.filed_anywhere(&section, "Microsoft.Network/routeTables", name);
             self.model.route_tables.extend(table);
         }
     }

@@ -1,5 +1,6 @@
 //! Network security groups and their rules.
 
+use super::filing::RESOURCE_NAME;
 use super::loader::{Claims, name};
 use super::names::Names;
 use super::problem::Problem;
@@ -13,7 +14,14 @@ use postern_dataplane::policy::{Access, Direction};
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
-pub(super) const NSG_KEYS: &[&str] = &["name", "securityRule"];
+pub(super) const NSG_KEYS: &[&str] = &[
+    "name",
+    "location",
+    "subscription",
+    "resourceGroup",
+    RESOURCE_NAME,
+    "securityRule",
+];
 
 const RULE_KEYS: &[&str] = &[
     "name",

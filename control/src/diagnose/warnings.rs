@@ -161,7 +161,7 @@ fn peerings(model: &Model) -> Vec<Warning> {
 }
 
 fn account_name(at: usize, service: &ServiceInstance) -> Option<Warning> {
-    let why = names::refused(service.resource.kind, &service.name)?;
+    let why = names::refused(service.resource.kind, &service.resource.name)?;
     let text = format!("Azure refuses this name; accepted: {why}");
     Some(warning(format!("service[{at}].name"), text))
 }

@@ -84,7 +84,7 @@ fn code(problem: &Problem, key: &str) -> &'static str {
     let is_acl = key.starts_with("service[");
     match problem {
         Problem::BadName => "InvalidResourceName",
-        Problem::DuplicateName(_) => "ResourceNameConflict",
+        Problem::DuplicateName(_) | Problem::SameResource(_) => "ResourceNameConflict",
         Problem::UnknownRegion(_) => "LocationNotAvailableForResourceType",
         Problem::UnknownReference { .. } => "InvalidResourceReference",
         Problem::UnknownEndpoint { .. } | Problem::UnknownService | Problem::EndpointOnly(_) => {

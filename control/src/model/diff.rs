@@ -181,6 +181,7 @@ fn items(model: &Model) -> Vec<Item> {
                 ("address", service.address.to_string()),
                 ("delivery", service.delivery.name().to_owned()),
                 ("scope", scope(&service.resource.scope)),
+                ("resourceName", service.resource.name.clone()),
                 ("type", service.resource.kind.to_owned()),
                 ("host", service.resource.host.clone()),
                 ("refusal", format!("{:?}", service.resource.refusal).to_ascii_lowercase()),

@@ -99,7 +99,7 @@ impl PolicyResource {
             Self::Subscription(sub) => in_subscription(sub),
             Self::ResourceGroup(sub, group) => in_group(sub, group),
             Self::Account(sub, group, name) => {
-                in_group(sub, group) && service.name.eq_ignore_ascii_case(name)
+                in_group(sub, group) && service.resource.name.eq_ignore_ascii_case(name)
             }
             Self::Alias(_) => false,
         }

@@ -86,6 +86,8 @@ impl fmt::Display for CrossTenant {
 pub struct Resource {
     /// Where it is filed.
     pub scope: Scope,
+    /// What it is called there.
+    pub name: String,
     /// Its type, such as `Microsoft.Storage/storageAccounts`.
     pub kind: &'static str,
     /// Its name in the DNS.
@@ -302,7 +304,8 @@ impl ServiceInstance {
     /// Returns the resource ID.
     #[must_use]
     pub fn id(&self) -> String {
-        self.resource.scope.id(self.resource.kind, &self.name)
+        let resource = &self.resource;
+        resource.scope.id(resource.kind, &resource.name)
     }
 
     /// Returns where a subnet may be that a rule of this resource names, none where it may be

@@ -11,6 +11,7 @@ mod rule;
 mod sql;
 mod web;
 
+use super::filing::Filed;
 use super::loader::Loader;
 use super::problem::Problem;
 use super::section::{Errors, Section};
@@ -226,8 +227,8 @@ pub(super) fn scope(section: &Section<'_>, outer: &Scope) -> Scope {
 pub(super) fn resource(
     section: &Section<'_>,
     loader: &Loader<'_>,
-    service: &'static Service,
-    name: &str,
+    (service, of): (&'static Service, &'static str),
+    filed: Filed,
 ) -> Option<Resource> {
     let kind = KINDS.iter().find(|kind| kind.service == service.name)?;
     let foreign = KINDS.iter().flat_map(|other| other.keys);
@@ -250,26 +251,28 @@ pub(super) fn resource(
         &SWITCH,
         "\"Enabled\" or \"Disabled\"",
     );
-    let of = type_of(section, kind);
     Some(Resource {
-        scope: scope(section, &loader.model.scope),
+        host: host(section, of, &filed.name),
+        scope: filed.scope,
+        name: filed.name,
         kind: of,
-        host: host(section, of, name),
         refusal: refusal.unwrap_or_default(),
         public_network_access: access.unwrap_or(true),
         rules: (kind.read)(section, loader),
     })
 }
 
-fn type_of(section: &Section<'_>, kind: &Kind) -> &'static str {
-    let first = kind.types.first().copied().unwrap_or_default();
+/// Reads the type of a resource of the service.
+pub(super) fn type_of(section: &Section<'_>, service: &Service) -> &'static str {
+    let kind = KINDS.iter().find(|kind| kind.service == service.name);
+    let types = kind.map(|kind| kind.types).unwrap_or_default();
+    let first = types.first().copied().unwrap_or_default();
     let Some(text) = section.text("type", "a resource type") else {
         return first;
     };
-    let mut types = kind.types.iter();
-    let found = types.find(|known| known.eq_ignore_ascii_case(text));
+    let found = types.iter().find(|known| known.eq_ignore_ascii_case(text));
     if found.is_none() {
-        section.refuse("type", Problem::OtherType(kind.types));
+        section.refuse("type", Problem::OtherType(types));
     }
     found.copied().unwrap_or(first)
 }

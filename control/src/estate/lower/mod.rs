@@ -14,6 +14,7 @@ pub(super) use bindings::{bindings, tagged};
 use super::dialect::ServiceType;
 use super::json::{self, Object};
 use super::kinds;
+use crate::config::RESOURCE_NAME;
 use postern_arm::document::Document;
 use postern_arm::estate::Estate;
 use postern_arm::id::ResourceId;
@@ -109,7 +110,11 @@ impl<'e> Lowerer<'e> {
             _ if key == kinds::NSG.key => self.nsg(document),
             _ if key == kinds::ROUTE_TABLE.key => self.route_table(document),
             _ if key == kinds::POLICY.key => self.policy(id, document),
-            _ => named(&document.alias),
+            _ => {
+                let mut section = declared(document);
+                place(document, &mut section);
+                section
+            }
         };
         Some(Value::Table(section))
     }
@@ -167,6 +172,16 @@ fn split_child<'i>(id: &'i str, marker: &str) -> Option<(&'i str, &'i str)> {
     let at = id.to_ascii_lowercase().rfind(marker)?;
     let (parent, rest) = id.split_at_checked(at)?;
     Some((parent, rest.get(marker.len()..)?))
+}
+
+/// Returns the table of a resource, with what it is called here and, where that is another name, in ARM.
+fn declared(document: &Document) -> Table {
+    let (alias, name) = (&document.alias, document.id.name());
+    let mut section = named(alias);
+    if alias != name {
+        put_text(&mut section, RESOURCE_NAME, name);
+    }
+    section
 }
 
 /// Returns a table with a name.

@@ -1,6 +1,6 @@
 //! Virtual networks, NAT gateways and network interfaces.
 
-use super::{Lowerer, copy, file, named, place, put_list, put_text};
+use super::{Lowerer, copy, declared, file, named, place, put_list, put_text};
 use crate::estate::json::{self, Object};
 use crate::estate::kinds;
 use crate::estate::raise::FOLLOWS_TIMER;
@@ -16,7 +16,7 @@ const DEFAULT_MINUTES: i64 = 4;
 impl Lowerer<'_> {
     pub(super) fn vnet(&self, id: &str, document: &Document) -> Table {
         let properties = json::properties(&document.body);
-        let mut section = named(&document.alias);
+        let mut section = declared(document);
         place(document, &mut section);
         let space = json::object(properties, "addressSpace");
         let prefixes = space.map(|space| ipv4(space, "addressPrefixes"));
@@ -94,7 +94,8 @@ impl Lowerer<'_> {
         if addresses.is_empty() {
             return None;
         }
-        let mut section = named(&document.alias);
+        let mut section = declared(document);
+        place(document, &mut section);
         put_list(&mut section, "publicIPAddresses", strings(addresses));
         let properties = json::properties(&document.body);
         copy(properties, &[IDLE_TIMEOUT], &mut section);
@@ -140,7 +141,7 @@ impl Lowerer<'_> {
             flag.and_then(serde_json::Value::as_bool) == Some(true)
         };
         let config = configs.iter().find(is_primary).or(configs.first())?;
-        let mut section = named(&document.alias);
+        let mut section = declared(document);
         file(document, &mut section);
         let subnet = json::reference(config, "subnet");
         if let Some((vnet, subnet)) = subnet.and_then(|id| self.subnet_alias(id)) {

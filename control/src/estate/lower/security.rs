@@ -1,6 +1,6 @@
 //! Security groups, route tables and endpoint policies.
 
-use super::{Lowerer, copy, named, place, put_list, put_text};
+use super::{Lowerer, copy, declared, place, put_list, put_text};
 use crate::estate::json::{self, Object};
 use postern_arm::document::Document;
 use toml::{Table, Value};
@@ -26,7 +26,8 @@ const PORTS: [[&str; 2]; 2] = [
 impl Lowerer<'_> {
     pub(super) fn nsg(&self, document: &Document) -> Table {
         let properties = json::properties(&document.body);
-        let mut section = named(&document.alias);
+        let mut section = declared(document);
+        place(document, &mut section);
         let rules: Vec<&Object> = json::objects(properties, "securityRules").collect();
         let rules = rules.iter().map(|rule| self.rule(rule)).collect();
         put_list(&mut section, "securityRule", complete(rules));
@@ -58,7 +59,8 @@ impl Lowerer<'_> {
 
     pub(super) fn route_table(&self, document: &Document) -> Table {
         let properties = json::properties(&document.body);
-        let mut section = named(&document.alias);
+        let mut section = declared(document);
+        place(document, &mut section);
         copy(properties, &["disableBgpRoutePropagation"], &mut section);
         let routes = json::objects(properties, "routes").map(|route| {
             let mut section = Table::new();
@@ -76,7 +78,7 @@ impl Lowerer<'_> {
 
     pub(super) fn policy(&self, id: &str, document: &Document) -> Table {
         let properties = json::properties(&document.body);
-        let mut section = named(&document.alias);
+        let mut section = declared(document);
         place(document, &mut section);
         let definitions = json::objects(properties, "serviceEndpointPolicyDefinitions");
         let definitions = definitions.map(|part| {

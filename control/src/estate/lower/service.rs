@@ -1,6 +1,6 @@
 //! Resources of services, with their network rules in the configuration's dialects.
 
-use super::{Lowerer, copy, named, place, put_list, put_text};
+use super::{Lowerer, copy, declared, place, put_list, put_text};
 use crate::estate::dialect::{Dialect, OPEN, ServiceType};
 use crate::estate::json::{self, Object};
 use postern_arm::document::{Document, Origin};
@@ -14,7 +14,7 @@ const IGNORE: &str = "ignoreMissingVnetServiceEndpoint";
 impl Lowerer<'_> {
     pub(super) fn service(&self, kind: ServiceType, id: &str, document: &Document) -> Value {
         let properties = json::properties(&document.body);
-        let mut section = named(&document.alias);
+        let mut section = declared(document);
         put_text(&mut section, "service", kind.service);
         put_text(&mut section, "type", kind.arm);
         place(document, &mut section);

@@ -12,6 +12,7 @@ pub(super) use network::FOLLOWS_TIMER;
 
 use super::json::{self, Object};
 use super::kinds::{self, Kind};
+use crate::config::name_in_arm;
 use crate::model;
 use postern_arm::id::{ResourceId, Scope};
 use serde_json::Value;
@@ -101,7 +102,8 @@ impl<'t> Raiser<'t> {
 
     /// Returns the ID of the resource that a section declares.
     fn id(&self, section: &Table, kind: &str) -> ResourceId {
-        self.id_of(&scope(section, &self.scope), kind, name(section))
+        let name = name_in_arm(section).unwrap_or_default();
+        self.id_of(&scope(section, &self.scope), kind, name)
     }
 
     #[allow(clippy::unused_self, reason = "an ID is the raiser's to make")]

@@ -61,13 +61,13 @@ impl Raiser<'_> {
     }
 
     fn peering(&self, section: &Table) -> Option<Value> {
-        let (remote, _) = self.find(&kinds::VNET, text(section, "remote")?)?;
+        let (remote, network) = self.find(&kinds::VNET, text(section, "remote")?)?;
         let mut properties = Object::new();
         let key = "remoteVirtualNetwork";
         properties.insert(key.to_owned(), json::refer(remote));
         properties.insert("allowVirtualNetworkAccess".to_owned(), true.into());
         copy(section, &["allowForwardedTraffic"], &mut properties);
-        Some(json::child(&format!("to-{}", remote.name()), properties))
+        Some(json::child(&format!("to-{}", name(network)), properties))
     }
 
     /// Raises a NAT gateway and its public addresses.

@@ -1,6 +1,6 @@
 //! Resources of services, with their network rules in ARM's places.
 
-use super::{Raiser, copy, name, scope, table_list, text};
+use super::{Raiser, copy, name, table_list, text};
 use crate::estate::dialect::{Dialect, OPEN, ServiceType};
 use crate::estate::json::{self, Object};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ impl Raiser<'_> {
         let Some(kind) = told.or_else(usual) else {
             return;
         };
-        let id = self.id_of(&scope(section, &self.scope), kind.arm, name(section));
+        let id = self.id(section, kind.arm);
         let mut properties = Object::new();
         super::copy_choice(
             section,

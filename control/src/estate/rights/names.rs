@@ -52,7 +52,7 @@ pub(in crate::estate) fn check(estate: &Estate, model: &Model) -> Result<(), Arm
 
 /// Returns what nobody else may be called.
 fn names(service: &ServiceInstance) -> Vec<String> {
-    let own = claimed_name(&own_host(service.resource.kind, &service.name));
+    let own = claimed_name(&own_host(service.resource.kind, &service.resource.name));
     let told = claimed_name(&service.resource.host);
     match own == told {
         true => vec![own],

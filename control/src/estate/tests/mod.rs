@@ -2,6 +2,7 @@
 
 mod arm;
 mod errors;
+mod filed;
 mod generate;
 mod law;
 mod rights;
