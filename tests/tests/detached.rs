@@ -279,6 +279,26 @@ fn put_box(fabric: &Fabric, namespace: &str) -> (u16, Value) {
 }
 
 #[test]
+fn what_a_device_refuses_does_not_come_back_with_a_restart() {
+    if !privileged() {
+        return;
+    }
+    let mut fabric = Fabric::start(&World::default().to_string());
+    let taken = Netns::create("taken");
+    taken.sh("ip tuntap add postern0 mode tun");
+    let before = fabric.json(&["status"])["epoch"].clone();
+    let (status, body) = put_box(&fabric, taken.name());
+    assert!(status >= 400, "{status} {body}");
+    assert_eq!(fabric.json(&["status"])["epoch"], before);
+    fabric.stop(Signal::KILL);
+    taken.remove();
+    fabric.run();
+    assert_eq!(fabric.port_state("nic/box"), None);
+    until_pings(fabric.namespace("vm0"), VM1);
+    assert!(fabric.stop(Signal::TERM).success());
+}
+
+#[test]
 fn a_nic_whose_namespace_is_gone_stops_no_start_and_can_be_removed() {
     if !privileged() {
         return;
@@ -578,6 +598,8 @@ fn a_full_disk_stops_no_start_and_loses_nothing() {
     let mut fabric = Fabric::prepare(&World::default().to_string());
     let disk = SmallDisk::mount(fabric.dir().path().join("state"));
     fabric.run();
+    let _storage = TcpServer::start(fabric.namespace("svc"), at(STORAGE, 443));
+    let mut connection = Connection::open(fabric.namespace("vm0"), at(STORAGE, 443)).unwrap();
     disk.fill();
     // What room the store has of its own is used up before a change is refused.
     let mut is_on = false;
@@ -590,6 +612,16 @@ fn a_full_disk_stops_no_start_and_loses_nothing() {
     if let Some(told) = refused {
         assert!(told.stderr.contains("disk"), "{told}");
         assert!(!told.stderr.contains("damaged"), "{told}");
+        // One that would reset the connection if it were in force for a moment.
+        let epoch = |fabric: &Fabric| fabric.json(&["status"])["epoch"].clone();
+        let before = epoch(&fabric);
+        for _ in 0..10 {
+            connection.expect_alive();
+            let told = enable(&fabric, "Microsoft.Storage");
+            assert_eq!(told.code, Some(1), "{told}");
+            connection.expect_alive();
+        }
+        assert_eq!(epoch(&fabric), before);
     }
     for end in [Signal::TERM, Signal::KILL, Signal::TERM] {
         fabric.stop(end);

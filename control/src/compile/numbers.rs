@@ -2,7 +2,6 @@
 
 use super::CompileError;
 use crate::catalog::Service;
-use crate::keys::rows::issued;
 use crate::keys::{Keys, Pins};
 use postern_dataplane::policy::{AccessRuleId, PortId, ResourceId, RuleId, ServiceId};
 use serde::Serialize;
@@ -75,12 +74,6 @@ impl PortNumbers {
     /// Returns the processes that bindings were written for.
     pub(crate) fn pins(&mut self) -> &mut Pins {
         &mut self.keys.pins
-    }
-
-    /// Goes back to these keys, but issues none again that was issued since.
-    pub fn restore(&mut self, mut keys: Keys) {
-        keys.skip(&issued(&self.keys));
-        self.keys = keys;
     }
 
     /// Returns the numbers of these ports and of no others.

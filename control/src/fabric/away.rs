@@ -5,6 +5,7 @@
 //! takes the device out of a namespace that has gone or that is another one by now, makes devices
 //! where they can be made, and puts back what was taken off a device.
 
+use super::draft::Draft;
 use super::host::{Host, Shut};
 use super::plan::same_device;
 use super::view::DetachedView;
@@ -75,19 +76,30 @@ pub struct Watched {
 }
 
 impl<H: Host> Fabric<H> {
-    /// Looks at namespaces and devices, and at these ones closely; does what is to be done.
+    /// Looks at namespaces and devices, as the two halves do.
+    #[cfg(test)]
+    pub(super) fn look(&mut self, touched: &[PortId]) -> Result<Seen, FabricError> {
+        let draft = self.draft_strays()?;
+        self.look_with(draft.as_ref(), touched)
+    }
+
+    /// Looks at namespaces and devices, and at these ones closely; does what is to be done. `draft` is
+    /// what [`Fabric::draft_strays`] made ready.
     ///
     /// # Errors
     ///
     /// The worker has ended, or a policy that is needed for it cannot be brought into force.
-    pub fn look(&mut self, touched: &[PortId]) -> Result<Seen, FabricError> {
+    pub fn look_with(
+        &mut self,
+        draft: Option<&Draft>,
+        touched: &[PortId],
+    ) -> Result<Seen, FabricError> {
         let mut seen = Seen::default();
-        self.lost = self.missing()?;
-        if !self.strays().is_empty() {
-            self.bring(self.model.clone(), Cause::Forced)?;
+        if let Some(draft) = draft {
+            self.enact(draft)?;
             seen.has_changed = true;
-            self.lost = self.missing()?;
         }
+        self.lost = self.missing()?;
         if !self.lost.is_empty() {
             seen.has_more = self.attach_waiting(&mut seen.has_changed)?;
         }
@@ -132,10 +144,10 @@ impl<H: Host> Fabric<H> {
     }
 
     /// Returns the ports that have a device which is not where it belongs: its namespace is gone or is
-    /// another one of the name by now, or somebody took the device out of it.
-    pub(super) fn strays(&self) -> Vec<PortId> {
+    /// another one of the name by now, or somebody took the device out of it. `lost` have none.
+    pub(super) fn strays(&self, lost: &[PortId]) -> Vec<PortId> {
         let is_stray = |spec: &&PortSpec| {
-            if self.lost.contains(&spec.id) {
+            if lost.contains(&spec.id) {
                 return false;
             }
             let place = self.places.get(&spec.id);
@@ -149,9 +161,9 @@ impl<H: Host> Fabric<H> {
         strays.map(|spec| spec.id).collect()
     }
 
-    /// Returns whether a port that has no device might get one now.
-    pub(super) fn might_attach(&self) -> bool {
-        let mut lost = self.lost.iter();
+    /// Returns whether one of the ports that have no device might get one now.
+    pub(super) fn might_attach(&self, lost: &[PortId]) -> bool {
+        let mut lost = lost.iter();
         lost.any(|id| {
             let spec = self.ports.iter().find(|spec| spec.id == *id);
             spec.is_some_and(|spec| self.host.identify(&spec.namespace).is_ok())

@@ -1,5 +1,6 @@
 //! Whether a model could be brought into force, without doing it.
 
+use super::draft::Ground;
 use super::{Fabric, FabricError, Host};
 use crate::model::Model;
 
@@ -12,9 +13,12 @@ impl<H: Host> Fabric<H> {
     /// As [`Fabric::apply`], but for what only attaching tells.
     pub fn check(&self, model: &Model) -> Result<(), FabricError> {
         self.check_size(model)?;
-        let learned = self.still_learned(model, &[]);
-        let mut numbers = self.numbers.clone();
-        self.compile(model, &learned, &[], &mut numbers)?;
+        let learned = self.still_learned(&self.learned, model, &[]);
+        let ground = Ground {
+            learned: &learned,
+            ..self.ground()
+        };
+        self.compile(ground, model, &[], &mut self.numbers.clone())?;
         Ok(())
     }
 

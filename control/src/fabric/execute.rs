@@ -36,7 +36,7 @@ impl<H: Host> Fabric<H> {
         for spec in &plan.attach {
             devices.extend(self.attach(spec, cause, placed)?);
         }
-        self.update(&plan.update, placed)?;
+        self.update(&plan.update, cause, placed)?;
         if let Err(error) = self.replace(plan, cause, &mut devices, placed) {
             self.revert(&plan.update);
             return Err(error);
@@ -66,12 +66,21 @@ impl<H: Host> Fabric<H> {
         }
     }
 
-    /// Changes live devices, all of them or none. One that has gone meanwhile waits to be made anew.
-    fn update(&self, updates: &[Update], placed: &mut Placed) -> Result<(), FabricError> {
+    /// Changes live devices, all of them or none. One that has gone meanwhile waits to be made anew; so
+    /// does one that refuses a change that cannot be taken back.
+    fn update(
+        &self,
+        updates: &[Update],
+        cause: Cause<'_>,
+        placed: &mut Placed,
+    ) -> Result<(), FabricError> {
+        let may_wait = |error: &AttachError| {
+            cause.is_kept() || error.is_absence() || matches!(error, AttachError::Gone { .. })
+        };
         for (at, update) in updates.iter().enumerate() {
             match self.host.update(&update.old, &update.new) {
                 Ok(()) => {}
-                Err(error) if error.is_absence() || matches!(error, AttachError::Gone { .. }) => {
+                Err(error) if may_wait(&error) => {
                     placed.away.push((update.new.id, error.reason()));
                     placed.gone.push(update.new.id);
                 }

@@ -1,5 +1,6 @@
 //! What gateways learn, and how it comes into force: as any change does, but the model stays.
 
+use super::draft::{Draft, Ground};
 use super::view::{LearnedRouteView, LearnedView, LearningView};
 use super::{Applied, Cause, Fabric, FabricError, Host};
 use crate::compile::{PortSpec, gateway_name};
@@ -7,6 +8,17 @@ use crate::learn::Source;
 use crate::model::{Gateway, GatewayRoutes, Learned, Model};
 use postern_dataplane::policy::PortId;
 use tracing::{info, warn};
+
+/// What a gateway has learned, ready to come into force.
+#[derive(Debug)]
+pub struct Lesson {
+    gateway: String,
+    /// How many routes it had.
+    before: usize,
+    routes: GatewayRoutes,
+    /// The policy with them, if packets notice.
+    draft: Option<Draft>,
+}
 
 impl<H: Host> Fabric<H> {
     /// Returns where gateways learn: those that do and whose device is attached.
@@ -32,17 +44,16 @@ impl<H: Host> Fabric<H> {
         self.ports.iter().find(|spec| spec.name == name)
     }
 
-    /// Brings into force what a source has now; nothing if the gateway does not learn there any
-    /// more.
+    /// Makes ready what a source has now; nothing if the gateway does not learn there any more.
     ///
     /// # Errors
     ///
-    /// As [`Fabric::apply`]; what was learned before stays in force.
-    pub fn learn(
-        &mut self,
+    /// The model does not compile with it.
+    pub fn draft_learned(
+        &self,
         source: &Source,
         routes: GatewayRoutes,
-    ) -> Result<Option<Applied>, FabricError> {
+    ) -> Result<Option<Lesson>, FabricError> {
         if !self.learning().contains(source) {
             return Ok(None);
         }
@@ -57,39 +68,71 @@ impl<H: Host> Fabric<H> {
             );
         }
         let is_same = before.prefixes().eq(routes.prefixes());
-        let count = routes.routes.len();
-        let kept = self.learned.clone();
-        self.learned.set(gateway, routes);
-        if is_same {
+        let mut learned = self.learned.clone();
+        learned.set(gateway, routes.clone());
+        let ground = Ground {
+            learned: &learned,
+            ..self.ground()
+        };
+        let draft = match is_same {
             // Other next hops, or another metric, for the same prefixes: packets do not notice.
-            return Ok(Some(Applied::Unchanged));
-        }
-        match self.bring(self.model.clone(), Cause::Forced) {
-            Ok(applied) => {
-                let epoch = self.epoch().0;
-                info!(
-                    gateway,
-                    epoch,
-                    before = before.routes.len(),
-                    now = count,
-                    "learned routes"
-                );
-                Ok(Some(applied))
-            }
-            Err(error) => {
-                self.learned = kept;
-                Err(error)
-            }
-        }
+            true => None,
+            false => self.draft_on(ground, self.model.clone(), Cause::Forced)?,
+        };
+        Ok(Some(Lesson {
+            gateway: gateway.clone(),
+            before: before.routes.len(),
+            routes,
+            draft,
+        }))
+    }
+
+    /// Brings into force what [`Self::draft_learned`] made ready.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fabric::enact`]; what was learned before stays in force.
+    pub fn enact_learned(&mut self, lesson: Lesson) -> Result<Applied, FabricError> {
+        let Lesson {
+            gateway,
+            before,
+            routes,
+            draft,
+        } = lesson;
+        let Some(draft) = draft else {
+            self.learned.set(&gateway, routes);
+            return Ok(Applied::Unchanged);
+        };
+        let applied = self.enact(&draft)?;
+        let (epoch, now) = (self.epoch().0, routes.routes.len());
+        info!(gateway, epoch, before, now, "learned routes");
+        Ok(applied)
+    }
+
+    /// Brings into force what a source has now, as the two halves do.
+    #[cfg(test)]
+    pub(super) fn learn(
+        &mut self,
+        source: &Source,
+        routes: GatewayRoutes,
+    ) -> Result<Option<Applied>, FabricError> {
+        let lesson = self.draft_learned(source, routes)?;
+        let applied = lesson.map(|lesson| self.enact_learned(lesson));
+        applied.transpose()
     }
 
     /// Returns what of the learned stays under a new model: what comes from where it came from.
-    pub(super) fn still_learned(&self, model: &Model, stranded: &[PortId]) -> Learned {
+    pub(super) fn still_learned(
+        &self,
+        learned: &Learned,
+        model: &Model,
+        stranded: &[PortId],
+    ) -> Learned {
         let gateway_in = |model: &Model, name: &str| {
             let mut gateways = model.gateways.iter();
             gateways.find(|gateway| gateway.name == name).cloned()
         };
-        let mut learned = self.learned.clone();
+        let mut learned = learned.clone();
         learned.retain(|name| {
             let (old, new) = (gateway_in(&self.model, name), gateway_in(model, name));
             let (Some(old), Some(new)) = (old, new) else {

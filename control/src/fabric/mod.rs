@@ -1,15 +1,18 @@
 //! The running state, and how it changes: all of it, or nothing.
 //!
-//! A [`Fabric`] owns the model in force, its compiled form and the attached ports. [`Fabric::apply`]
-//! takes a new model through compile, attach, install and detach; a step that fails undoes the
-//! steps before it, so that packets go on under the policy that was. A namespace that is missing is no
-//! failure: its ports wait (`away`). Reading is in `read`, what
+//! A [`Fabric`] owns the model in force, its compiled form and the attached ports. A change comes in
+//! two halves. [`Fabric::draft`] compiles and checks it, which takes its time, and touches nothing: others
+//! read meanwhile, and who keeps the change writes it down before the other half. [`Fabric::enact`]
+//! takes the draft through attach, install and detach; a step that fails undoes the steps before it, so
+//! that packets go on under the policy that was. [`Fabric::apply`] is both. A namespace that is missing is
+//! no failure: its ports wait (`away`). Reading is in `read`, what
 //! changes at the devices is decided in `plan`, and what touches the host is behind [`Host`].
 
 mod access_log;
 mod away;
 mod callers;
 mod check;
+mod draft;
 mod execute;
 pub mod front_view;
 mod fronts;
@@ -30,14 +33,17 @@ pub mod verify;
 pub mod view;
 
 pub use away::{Seen, Watched};
+pub use draft::Draft;
 pub use fronts::Fronts;
 pub use host::{Host, LinuxHost, Shut};
+pub use learned::Lesson;
 pub use namespaces::{NamespaceError, NamespaceErrors, check_namespaces};
 pub use read::ReadError;
+pub use tags::Retag;
 
 use crate::attach::{AttachError, NamespaceId};
 use crate::catalog::Catalog;
-use crate::compile::{CompileError, Compiled, Names, PortNumbers, PortSpec, compile_learned};
+use crate::compile::{CompileError, Names, PortNumbers, PortSpec};
 use crate::front::FrontError;
 use crate::front::door::Doors;
 use crate::keys::Keys;
@@ -46,7 +52,7 @@ use crate::store::{Store, StoreError};
 use away::Trouble;
 use execute::Placed;
 use keeper::Keeper;
-use plan::{Plan, same_device};
+use plan::Plan;
 use postern_dataplane::engine::{Engine, EngineConfig, Share, SweepReport};
 use postern_dataplane::io::{IoError, Worker, WorkerGone};
 use postern_dataplane::policy::{Epoch, PortId, Snapshot};
@@ -127,17 +133,23 @@ enum Cause<'a> {
     Change(&'a dyn Fn(&str) -> bool),
     /// Something under it is another one by now. Nothing about its devices can refuse it.
     Forced,
+    /// It is on the disk, and the disk does not give it back. What its devices refuse waits.
+    Kept,
 }
 
 impl Cause<'_> {
     fn is_forced(&self) -> bool {
-        matches!(self, Self::Forced)
+        matches!(self, Self::Forced | Self::Kept)
+    }
+
+    fn is_kept(&self) -> bool {
+        matches!(self, Self::Kept)
     }
 
     fn is_rebound(&self, owner: &str) -> bool {
         match self {
             Self::Change(is_rebound) => is_rebound(owner),
-            Self::Forced => false,
+            Self::Forced | Self::Kept => false,
         }
     }
 }
@@ -172,11 +184,12 @@ pub struct Fabric<H: Host = LinuxHost> {
 
 impl Fabric<LinuxHost> {
     /// Starts so many workers and brings `model` into force with these keys; packets flow when it
-    /// returns.
+    /// returns. `keep` is called with the keys of what is to come into force, to write it down, before
+    /// anything is.
     ///
     /// # Errors
     ///
-    /// As [`Fabric::apply`]; nothing is left behind.
+    /// As [`Fabric::apply`], or as `keep`; nothing is left behind.
     pub fn start(
         model: Model,
         catalog: Arc<Catalog>,
@@ -184,6 +197,7 @@ impl Fabric<LinuxHost> {
         keys: Keys,
         fronts: Fronts,
         workers: usize,
+        keep: impl FnOnce(&Keys) -> Result<(), StoreError>,
     ) -> Result<Self, FabricError> {
         let config = EngineConfig {
             max_flows: model.settings.max_flows,
@@ -196,7 +210,12 @@ impl Fabric<LinuxHost> {
         fabric.numbers = PortNumbers::with_keys(keys);
         fabric.keeper = Keeper::new(store);
         fabric.model.settings.max_flows = model.settings.max_flows;
-        match fabric.apply(model) {
+        let kept = |fabric: &mut Self| {
+            let draft = fabric.draft(model, &|_| false)?;
+            keep(draft.as_ref().map_or(fabric.keys(), Draft::keys))?;
+            draft.map_or(Ok(Applied::Unchanged), |draft| fabric.enact(&draft))
+        };
+        match kept(&mut fabric) {
             Ok(_) => Ok(fabric),
             Err(error) => {
                 fabric.stop();
@@ -274,18 +293,6 @@ impl<H: Host> Fabric<H> {
         self.numbers.keys()
     }
 
-    /// Brings a model into force again that was in force before with `keys`, so that its networks and
-    /// subnets are the same ones: for a change that came into force and could not be kept. Numbers
-    /// that the change issued are not issued again.
-    ///
-    /// # Errors
-    ///
-    /// As [`Fabric::apply`].
-    pub fn go_back(&mut self, model: Model, keys: Keys) -> Result<Applied, FabricError> {
-        self.numbers.restore(keys);
-        self.bring(model, Cause::Forced)
-    }
-
     /// Returns the number of the policy in force.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
@@ -318,69 +325,71 @@ impl<H: Host> Fabric<H> {
     /// The model does not compile, a device cannot be as it must, or the worker has ended. The running
     /// policy is then untouched.
     pub fn apply(&mut self, model: Model) -> Result<Applied, FabricError> {
-        self.apply_rebound(model, &|_| false)
+        let draft = self.draft(model, &|_| false)?;
+        draft.map_or(Ok(Applied::Unchanged), |draft| self.enact(&draft))
     }
 
-    /// Brings a model into force, in which bindings to processes are written again of what
-    /// `is_rebound` tells, such as `nic/vm0`: they mean the processes that have the numbers now.
+    /// As [`Fabric::apply`], where bindings to processes are written again of what `is_rebound` tells.
     ///
     /// # Errors
     ///
     /// As [`Fabric::apply`].
-    pub fn apply_rebound(
+    #[cfg(test)]
+    fn apply_rebound(
         &mut self,
         model: Model,
         is_rebound: &dyn Fn(&str) -> bool,
     ) -> Result<Applied, FabricError> {
-        self.bring(model, Cause::Change(is_rebound))
+        let draft = self.draft(model, is_rebound)?;
+        draft.map_or(Ok(Applied::Unchanged), |draft| self.enact(&draft))
     }
 
     fn is_first(&self) -> bool {
         self.epoch() == Epoch::default()
     }
 
-    fn bring(&mut self, mut model: Model, cause: Cause<'_>) -> Result<Applied, FabricError> {
-        let mut numbers = self.numbers.clone();
-        let is_rebound = |owner: &str| cause.is_rebound(owner);
-        pins::pin(&mut model, numbers.pins(), &self.host, &is_rebound);
-        let changes = self.model.diff(&model);
+    /// Brings a draft into force. Nothing else may have come into force since it was made.
+    ///
+    /// # Errors
+    ///
+    /// A device or a front cannot be as it must, or the worker has ended. The running policy is then
+    /// untouched.
+    pub fn enact(&mut self, draft: &Draft) -> Result<Applied, FabricError> {
+        self.bring(draft, draft.cause())
+    }
+
+    /// Brings a draft into force that was written down and that [`Fabric::enact`] refused, as it cannot be
+    /// taken back any more: what the host refuses waits, and is tried again.
+    ///
+    /// # Errors
+    ///
+    /// The worker has ended.
+    pub fn enact_kept(&mut self, draft: &Draft) -> Result<Applied, FabricError> {
+        self.bring(draft, Cause::Kept)
+    }
+
+    fn bring(&mut self, draft: &Draft, cause: Cause<'_>) -> Result<Applied, FabricError> {
+        self.keeper.reserve(draft.keys())?;
         self.lost = self.missing()?;
-        let strays = self.strays();
-        let is_other = cause.is_forced()
-            || self.is_first()
-            || pins::differ(&self.numbers.keys().pins, &numbers.keys().pins);
-        if changes.is_empty() && !is_other && strays.is_empty() && !self.might_attach() {
-            return Ok(Applied::Unchanged);
-        }
-        self.check_size(&model)?;
-        let learned = self.still_learned(&model, &strays);
-        let compiled = self.compile(&model, &learned, &strays, &mut numbers)?;
-        let plan = Plan::new(&self.attached(), &compiled.ports);
-        let doors = fronts::doors(&model, &compiled, numbers.keys());
-        let (listeners, shut) = self.prepare_fronts(&doors, cause)?;
-        let snapshot = Arc::new(compiled.snapshot);
-        self.keeper.reserve(numbers.keys())?;
+        let plan = Plan::new(&self.attached(), &draft.ports);
+        let (listeners, shut) = self.prepare_fronts(&draft.doors, cause)?;
         let mut placed = Placed::default();
-        let sweep = self.execute(&plan, &snapshot, cause, &mut placed)?;
+        let sweep = self.execute(&plan, &draft.snapshot, cause, &mut placed)?;
         debug!(
-            epoch = snapshot.epoch.0,
-            changes = changes.len(),
+            epoch = draft.snapshot.epoch.0,
+            changes = draft.changes.len(),
             "policy in force"
         );
-        self.host.commit_fronts(listeners, doors.clone());
-        let sweep = sweep::watch(sweep, snapshot.epoch);
-        self.models.send_replace(Arc::new(model.clone()));
-        self.model = model;
-        self.learned = learned;
-        self.numbers = numbers;
-        self.names = compiled.names;
-        self.ports = compiled.ports;
-        self.unattached = compiled.unattached;
-        self.snapshot = snapshot;
-        self.doors = doors;
+        self.host.commit_fronts(listeners, draft.doors.clone());
+        let sweep = sweep::watch(sweep, draft.snapshot.epoch);
+        self.models.send_replace(Arc::new(draft.model.clone()));
+        self.take(draft);
         self.lost.clear();
         self.settle(placed, shut);
-        Ok(Applied::Changed { changes, sweep })
+        Ok(Applied::Changed {
+            changes: draft.changes.clone(),
+            sweep,
+        })
     }
 
     /// Notes what became of the devices and fronts of a change.
@@ -424,37 +433,6 @@ impl<H: Host> Fabric<H> {
             Some(door) => Err(FabricError::Shut(door.clone())),
             None => Ok((listeners, shut)),
         }
-    }
-
-    /// Compiles the model under the next epoch. A port whose device cannot be kept gets a new
-    /// number, so that no flow of the old device is taken for one of the new.
-    fn compile(
-        &self,
-        model: &Model,
-        learned: &Learned,
-        strays: &[PortId],
-        numbers: &mut PortNumbers,
-    ) -> Result<Compiled, CompileError> {
-        let epoch = Epoch(self.epoch().0.saturating_add(1));
-        let compiled = compile_learned(model, learned, &self.catalog, epoch, numbers)?;
-        let moved: Vec<_> = self
-            .ports
-            .iter()
-            .filter(|old| {
-                let is_kept = |new| same_device(old, new) && !strays.contains(&old.id);
-                compiled
-                    .ports
-                    .iter()
-                    .any(|new| new.id == old.id && !is_kept(new))
-            })
-            .collect();
-        if moved.is_empty() {
-            return Ok(compiled);
-        }
-        for port in moved {
-            numbers.release(&port.name);
-        }
-        compile_learned(model, learned, &self.catalog, epoch, numbers)
     }
 
     /// Returns the ports that have no device: a change took it that failed, or somebody deleted it.

@@ -1,5 +1,6 @@
 //! Another service-tag file under the running model: all of it, or nothing.
 
+use super::draft::{Draft, Ground};
 use super::view::{ServiceTagsView, TagChangeView, TagServiceView, TagsChangesView};
 use super::{Applied, Cause, Fabric, FabricError, Host};
 use crate::catalog::{Catalog, TagChange};
@@ -8,34 +9,58 @@ use ipnet::Ipv4Net;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// Another service-tag file, ready to be used.
+#[derive(Debug)]
+pub struct Retag {
+    catalog: Arc<Catalog>,
+    /// The policy by it, if the data is another one.
+    draft: Option<Draft>,
+}
+
 impl<H: Host> Fabric<H> {
-    /// Puts another service-tag file in the place of the one in use: the model is checked against
-    /// it, compiled and installed. Returns what differs, and what came of it.
+    /// Makes ready what runs with another service-tag file: the model is checked against it and
+    /// compiled. Returns what differs, too.
     ///
     /// # Errors
     ///
-    /// The file does not supply what the model uses, or as [`Fabric::apply`]. The file in use and
-    /// the running policy are then untouched.
-    pub fn reload_tags(
-        &mut self,
-        catalog: Catalog,
-    ) -> Result<(TagsChangesView, Applied), FabricError> {
+    /// The file does not supply what the model uses, or the model does not compile with it.
+    pub fn draft_tags(&self, catalog: Catalog) -> Result<(TagsChangesView, Retag), FabricError> {
         self.model.check_supply(&catalog)?;
         let report = report(&self.model, &self.catalog, &catalog);
         let catalog = Arc::new(catalog);
-        if self.catalog.is_same_data(&catalog) {
+        let ground = Ground {
+            catalog: &catalog,
+            ..self.ground()
+        };
+        let draft = match self.catalog.is_same_data(&catalog) {
             // Another name for the same data; status tells it, packets do not.
-            self.catalog = catalog;
-            return Ok((report, Applied::Unchanged));
-        }
-        let before = std::mem::replace(&mut self.catalog, catalog);
-        match self.bring(self.model.clone(), Cause::Forced) {
-            Ok(applied) => Ok((report, applied)),
-            Err(error) => {
-                self.catalog = before;
-                Err(error)
-            }
-        }
+            true => None,
+            false => self.draft_on(ground, self.model.clone(), Cause::Forced)?,
+        };
+        Ok((report, Retag { catalog, draft }))
+    }
+
+    /// Puts the service-tag file of a draft in the place of the one in use.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fabric::enact`]. The file in use and the running policy are then untouched.
+    pub fn enact_tags(&mut self, retag: Retag) -> Result<Applied, FabricError> {
+        let Some(draft) = retag.draft else {
+            self.catalog = retag.catalog;
+            return Ok(Applied::Unchanged);
+        };
+        self.enact(&draft)
+    }
+
+    /// Puts another service-tag file in the place of the one in use, as the two halves do.
+    #[cfg(test)]
+    pub(crate) fn reload_tags(
+        &mut self,
+        catalog: Catalog,
+    ) -> Result<(TagsChangesView, Applied), FabricError> {
+        let (report, retag) = self.draft_tags(catalog)?;
+        Ok((report, self.enact_tags(retag)?))
     }
 }
 

@@ -289,6 +289,14 @@ impl Bench {
             .apply(model.unwrap_or_else(|errors| panic!("{errors}")))
     }
 
+    /// Returns the file, ready to come into force.
+    fn draft(&self, text: &str) -> Draft {
+        let model = config::parse(Path::new("test.toml"), text, self.fabric.catalog());
+        let model = model.unwrap_or_else(|errors| panic!("{errors}"));
+        let draft = self.fabric.draft(model, &|_| false).unwrap();
+        draft.expect("it differs")
+    }
+
     fn changes(&mut self, text: &str) -> Vec<String> {
         match self.apply(text).unwrap() {
             Applied::Unchanged => Vec::new(),

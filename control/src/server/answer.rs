@@ -80,14 +80,11 @@ pub(super) fn down() -> Answer {
 }
 
 fn reload_tags(daemon: &Daemon, name: &str, text: &str) -> Result<Value, Fault> {
-    // Read without the lock: a full file takes a while.
+    // Read without the turn: a full file takes a while.
     let catalog = Catalog::from_bytes(name, text.as_bytes())
         .map_err(|error| Fault::new(FaultCode::Refused, crate::chain(&error)))?;
-    let (epoch, tags, applied) = daemon.with(|fabric| {
-        let reloaded = fabric.reload_tags(catalog);
-        let (tags, applied) = reloaded.map_err(|error| Fault::from(error).in_file(name))?;
-        Ok::<_, Fault>((fabric.epoch().0, tags, applied))
-    })?;
+    let reloaded = daemon.live.reload_tags(catalog);
+    let (epoch, tags, applied) = reloaded.map_err(|error| Fault::from(error).in_file(name))?;
     let known = crate::estate::settings(daemon.api.estate().host(), &daemon.live.catalog(), now());
     daemon.tell(|told| {
         told.settings = Settings {

@@ -83,7 +83,7 @@ fn tell(daemon: &Weak<Daemon>, source: &Source, routes: GatewayRoutes) -> Told {
     let Some(daemon) = daemon.upgrade() else {
         return Told::Over;
     };
-    match daemon.with(|fabric| fabric.learn(source, routes)) {
+    match daemon.live.learn(source, routes) {
         Ok(Some(_)) => Told::Taken,
         Ok(None) => Told::Over,
         Err(error) => {

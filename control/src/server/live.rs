@@ -1,34 +1,57 @@
 //! What runs: the policy in force and the store, changed together.
 //!
-//! A change of the estate is brought into force first and then written; it is acknowledged after
-//! both. If it cannot be written, the old model comes into force again with the keys that it had.
+//! # The order of a change
+//!
+//! What was acknowledged is on the disk, and what was refused never acts on a packet. So a change is
+//!
+//! 1. compiled and checked, which touches nothing;
+//! 2. written and synchronised: a disk that is full or fails refuses it here;
+//! 3. brought into force at the host, and then acknowledged.
+//!
+//! Of the third step the worker refuses nothing, but a device or the socket of a front can. The host is then
+//! set back and the old estate is written again. A disk that refuses even that has the change for good: it
+//! is in force then, the ports that refuse it wait as those do whose namespace is missing, and the answer
+//! is that it was made. A crash after the second step leaves a change that nobody was told of, whole.
+//!
+//! # Who waits for whom
+//!
+//! Whoever changes what runs has the turn for as long as it takes. Compiling and writing are done under
+//! a lock that readers share; alone is only who hands the result to the host, which is short. So no reader
+//! waits for a compiler or for the disk.
 
 use crate::catalog::Catalog;
 use crate::estate::{self, Refused};
-use crate::fabric::{Applied, Fabric, FabricError};
-use crate::keys::Keys;
-use crate::model::Model;
+use crate::fabric::view::TagsChangesView;
+use crate::fabric::{Applied, Draft, Fabric, FabricError, Seen, Watched};
+use crate::learn::Source;
+use crate::model::GatewayRoutes;
 use crate::server::protocol::{Fault, FaultCode};
-use crate::store::{Commit, Store};
+use crate::store::{Commit, Store, StoreError};
 use postern_arm::document::Origin;
 use postern_arm::error::ArmError;
 use postern_arm::estate::Estate;
 use postern_arm::id::ResourceId;
 use postern_arm::platform::Platform;
+use postern_dataplane::policy::PortId;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::Notify;
 use tracing::error;
 
 /// The policy in force and the store.
 #[derive(Debug)]
 pub(super) struct Live {
-    fabric: Mutex<Fabric>,
+    /// Held by who changes, from the first look to the end.
+    turn: Mutex<()>,
+    /// Written by who has the turn alone, so that to others it stands still between two looks of theirs.
+    fabric: RwLock<Fabric>,
     store: Arc<Store>,
     /// Told when the model may be another one.
     pub(super) changed: Notify,
+    #[cfg(test)]
+    hold: tests::Hold,
 }
 
 /// What a change says to its commit beside the estate, and what that says back. Both run on one
@@ -62,16 +85,68 @@ impl Ticket {
 impl Live {
     pub(super) fn new(fabric: Fabric, store: Arc<Store>) -> Self {
         Self {
-            fabric: Mutex::new(fabric),
+            turn: Mutex::default(),
+            fabric: RwLock::new(fabric),
             store,
             changed: Notify::new(),
+            #[cfg(test)]
+            hold: tests::Hold::default(),
         }
     }
 
-    /// Returns the fabric, to read it or to change what is not of the estate.
-    pub(super) fn fabric(&self) -> MutexGuard<'_, Fabric> {
+    /// Returns the fabric, to read it. One look at a time for each thread: a second one would wait for a
+    /// change that waits for the first.
+    pub(super) fn fabric(&self) -> RwLockReadGuard<'_, Fabric> {
         // A change that panicked is reported where it happened; reading goes on.
-        self.fabric.lock().unwrap_or_else(PoisonError::into_inner)
+        self.fabric.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the fabric, to change it. For who has the turn.
+    fn fabric_alone(&self) -> RwLockWriteGuard<'_, Fabric> {
+        self.fabric.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at namespaces and devices, as [`Fabric::look`] does, and returns what is to be watched.
+    pub(super) fn look(&self, touched: &[PortId]) -> (Result<Seen, FabricError>, Vec<Watched>) {
+        let _turn = self.turn();
+        let drafted = self.fabric().draft_strays();
+        let mut fabric = self.fabric_alone();
+        let seen = drafted.and_then(|draft| fabric.look_with(draft.as_ref(), touched));
+        (seen, fabric.watched())
+    }
+
+    /// Brings into force what a gateway has learned; nothing if it does not learn there any more.
+    pub(super) fn learn(
+        &self,
+        source: &Source,
+        routes: GatewayRoutes,
+    ) -> Result<Option<Applied>, FabricError> {
+        let _turn = self.turn();
+        let lesson = self.fabric().draft_learned(source, routes)?;
+        let applied = lesson.map(|lesson| self.fabric_alone().enact_learned(lesson));
+        applied.transpose()
+    }
+
+    /// Puts another service-tag file in the place of the one in use. Returns the epoch in force then, too.
+    pub(super) fn reload_tags(
+        &self,
+        catalog: Catalog,
+    ) -> Result<(u32, TagsChangesView, Applied), FabricError> {
+        let _turn = self.turn();
+        let (tags, retag) = self.fabric().draft_tags(catalog)?;
+        let mut fabric = self.fabric_alone();
+        let applied = fabric.enact_tags(retag)?;
+        Ok((fabric.epoch().0, tags, applied))
+    }
+
+    /// Ends it.
+    pub(super) fn stop(&self) {
+        let _turn = self.turn();
+        self.fabric_alone().stop();
     }
 
     /// Returns the catalogue in use.
@@ -79,13 +154,46 @@ impl Live {
         Arc::clone(self.fabric().catalog())
     }
 
-    /// Goes back to what was in force before a change that could not be kept.
-    fn go_back(fabric: &mut Fabric, model: Model, keys: Keys) {
-        if let Err(error) = fabric.go_back(model, keys) {
-            let error = crate::chain(&error);
-            // Nothing is left to try: what is in force is not what is on the disk.
-            error!(%error, "a change could neither be kept nor undone: restart postern");
+    /// Makes ready what a change of the estate amounts to; nothing if packets do not notice.
+    fn draft(&self, next: &Estate) -> Result<(MutexGuard<'_, ()>, Option<Draft>), ArmError> {
+        // Without the turn: it takes its time, and what happens at the host is looked at meanwhile.
+        let catalog = self.catalog();
+        let mut model = estate::load(next, &catalog).map_err(untold)?;
+        let turn = self.turn();
+        let fabric = self.fabric();
+        if !Arc::ptr_eq(fabric.catalog(), &catalog) {
+            model = estate::load(next, fabric.catalog()).map_err(untold)?;
         }
+        let is_file = TICKET.with_borrow(|ticket| ticket.file.is_some());
+        let tagged = tagged(next);
+        // Who applies a file writes its bindings again, but not those that others wrote as tags.
+        let is_rebound = |owner: &str| is_file && !tagged.contains(owner);
+        let draft = fabric.draft(model, &is_rebound);
+        #[cfg(test)]
+        tests::held(&self.hold);
+        Ok((turn, draft.map_err(|error| refused(next, &error))?))
+    }
+
+    /// Brings into force what is on the disk, or takes it off the disk again with `take_back`.
+    fn enact(
+        &self,
+        draft: &Draft,
+        take_back: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<Applied, FabricError> {
+        let mut fabric = self.fabric_alone();
+        let refusal = match fabric.enact(draft) {
+            Ok(applied) => return Ok(applied),
+            Err(error) => error,
+        };
+        let Err(error) = take_back() else {
+            return Err(refusal);
+        };
+        let (error, refusal) = (crate::chain(&error), crate::chain(&refusal));
+        error!(
+            error,
+            refusal, "the host refuses a change that the disk does not give back: it is in force"
+        );
+        fabric.enact_kept(draft)
     }
 }
 
@@ -96,36 +204,35 @@ impl Platform for Live {
     }
 
     fn commit(&self, now: &Estate, next: &Estate) -> Result<(), ArmError> {
-        // Without the fabric: it takes its time, and others look meanwhile.
-        let catalog = self.catalog();
-        let mut model = estate::load(next, &catalog).map_err(untold)?;
-        let mut fabric = self.fabric();
-        if !Arc::ptr_eq(fabric.catalog(), &catalog) {
-            model = estate::load(next, fabric.catalog()).map_err(untold)?;
-        }
-        let before = (fabric.model().clone(), fabric.keys().clone());
+        let (_turn, draft) = self.draft(next)?;
+        let before = self.fabric().keys().clone();
         let file = TICKET.with_borrow_mut(|ticket| ticket.file.take());
-        let tagged = tagged(next);
-        // Who applies a file writes its bindings again, but not those that others wrote as tags.
-        let is_rebound = |owner: &str| file.is_some() && !tagged.contains(owner);
-        let applied = fabric
-            .apply_rebound(model, &is_rebound)
-            .map_err(|error| refused(next, &error))?;
+        let was = self.store.file();
         let kept = self.store.commit(&Commit {
             old: now,
             new: next,
-            keys: fabric.keys(),
+            keys: draft.as_ref().map_or(&before, Draft::keys),
             file: file.as_deref(),
         });
-        if let Err(error) = kept {
-            if matches!(applied, Applied::Changed { .. }) {
-                Self::go_back(&mut fabric, before.0, before.1);
-            }
+        kept.map_err(|error| {
             let text = crate::chain(&error);
-            return Err(ArmError::new(500, "InternalServerError", text));
-        }
-        let epoch = fabric.epoch().0;
-        drop(fabric);
+            ArmError::new(500, "InternalServerError", text)
+        })?;
+        let take_back = || {
+            self.store.commit(&Commit {
+                old: next,
+                new: now,
+                keys: &before,
+                // A daemon that runs has written one.
+                file: was.as_deref(),
+            })
+        };
+        let applied = match &draft {
+            Some(draft) => self.enact(draft, take_back),
+            None => Ok(Applied::Unchanged),
+        };
+        let applied = applied.map_err(|error| refused(next, &error))?;
+        let epoch = self.fabric().epoch().0;
         TICKET.with_borrow_mut(|ticket| ticket.applied = Some((epoch, applied)));
         self.changed.notify_one();
         Ok(())
@@ -200,3 +307,6 @@ fn refused(next: &Estate, error: &FabricError) -> ArmError {
     });
     arm
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
 //! The control socket: requests in, answers out, and the daemon's life around it.
 //!
 //! One thread runs an asynchronous runtime for sockets and signals. What takes its time (compiling,
-//! attaching, waiting for the worker) runs on the runtime's blocking threads, one change at a time
-//! behind a lock. Packets know nothing of all this.
+//! attaching, waiting for the worker) runs on the runtime's blocking threads, one change at a time; who
+//! reads does not wait for it (`live`). Packets know nothing of all this.
 
 mod answer;
 mod begin;
@@ -25,7 +25,8 @@ use crate::api::gate::Gate;
 use crate::api::{ApiError, Door, Listener, SettingsError, api_config, token_key};
 use crate::catalog::Catalog;
 use crate::dns::{DnsError, Resolver};
-use crate::fabric::{Fabric, Fronts};
+use crate::fabric::{Fabric, FabricError, Fronts};
+use crate::keys::Keys;
 use crate::model::{ApiPrincipal, Model};
 use crate::store::{Commit, Saved, Store, StoreError, seal_host};
 use live::Live;
@@ -103,8 +104,8 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn with<R>(&self, act: impl FnOnce(&mut Fabric) -> R) -> R {
-        act(&mut self.live.fabric())
+    fn with<R>(&self, read: impl FnOnce(&Fabric) -> R) -> R {
+        read(&self.live.fabric())
     }
 
     /// Returns what signs tokens.
@@ -202,20 +203,21 @@ fn start(
         .map_err(|refused| ServerError::Estate(refused.keys))?;
     let store = Arc::new(store);
     let kept = Arc::clone(&store);
-    let mut fabric = Fabric::start(model, catalog, kept, saved.keys, fronts, workers)
-        .map_err(|error| ServerError::Estate(crate::estate::explain(&estate, &error).keys))?;
-    let written = store.commit(&Commit {
-        old: &saved.estate,
-        new: &estate,
-        keys: fabric.keys(),
-        file: Some(&mark)
-            .filter(|mark| saved.file.as_ref() != Some(mark))
-            .map(String::as_str),
-    });
-    if let Err(error) = written {
-        fabric.stop();
-        return Err(error.into());
-    }
+    let keep = |keys: &Keys| {
+        store.commit(&Commit {
+            old: &saved.estate,
+            new: &estate,
+            keys,
+            file: Some(&mark)
+                .filter(|mark| saved.file.as_ref() != Some(mark))
+                .map(String::as_str),
+        })
+    };
+    let started = Fabric::start(model, catalog, kept, saved.keys, fronts, workers, keep);
+    let fabric = started.map_err(|error| match error {
+        FabricError::State(error) => ServerError::State(error),
+        error => ServerError::Estate(crate::estate::explain(&estate, &error).keys),
+    })?;
     begin::log_changes(&file.path, &saved.estate, &fabric);
     let live = Arc::new(Live::new(fabric, store));
     let platform: Arc<Live> = Arc::clone(&live);
@@ -351,7 +353,7 @@ async fn worker_end(daemon: &Arc<Daemon>) {
 /// Stops the worker, which removes every device.
 async fn stop(daemon: &Arc<Daemon>) {
     let daemon = Arc::clone(daemon);
-    if let Err(error) = blocking(move || daemon.with(Fabric::stop)).await {
+    if let Err(error) = blocking(move || daemon.live.stop()).await {
         debug!(%error, "stopping was interrupted");
     }
 }

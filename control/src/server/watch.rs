@@ -99,10 +99,7 @@ impl Watch {
             let Some(daemon) = self.daemon.upgrade() else {
                 return;
             };
-            let (seen, watched) = daemon.with(|fabric| {
-                let seen = fabric.look(&touched);
-                (seen, fabric.watched())
-            });
+            let (seen, watched) = daemon.live.look(&touched);
             let has_more = self.take(&daemon, seen);
             drop(daemon);
             touched = self.follow(&watched);

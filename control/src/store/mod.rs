@@ -1,7 +1,7 @@
 //! The desired state on the disk: one file that holds every resource, and the keys that were issued.
 //!
-//! A change is one transaction, synchronised before it is acknowledged: after a crash it is there
-//! whole or not at all, and whatever was acknowledged is there. Keys are never issued twice: before a
+//! A change is one transaction, synchronised before it acts on packets and so before it is acknowledged:
+//! after a crash it is there whole or not at all, and whatever was acknowledged is there. Keys are never issued twice: before a
 //! policy that carries a new key comes into force, [`Store::reserve`] has put the counter past it.
 //! A crash between that and [`Store::commit`] loses the number, which nobody misses.
 //!
@@ -29,6 +29,8 @@ pub use change::Commit;
 pub use error::{Problem, StoreError};
 pub use read::Saved;
 pub use secrets::{mark, seal_host};
+#[cfg(test)]
+pub(crate) use tests::Disk;
 
 use crate::keys::{Keys, file, rows};
 use change::Rows;
@@ -77,6 +79,8 @@ struct Inner {
     keys: Keys,
     /// The counters that are written.
     issued: BTreeMap<u32, u32>,
+    /// What the configuration file is known by that is written.
+    file: Option<String>,
 }
 
 impl fmt::Debug for Store {
@@ -180,6 +184,7 @@ impl Store {
             sequence: contents.sequence,
             keys: contents.saved.keys.clone(),
             issued: rows::issued(&contents.saved.keys),
+            file: contents.saved.file.clone(),
         });
         let _lock = None;
         let store = Self {
@@ -219,6 +224,9 @@ impl Store {
         let rows = Rows::of(commit, &inner.keys, &inner.issued)?;
         self.write(&mut inner, &rows)?;
         inner.keys = commit.keys.clone();
+        if let Some(file) = commit.file {
+            inner.file = Some(file.to_owned());
+        }
         let before = std::mem::take(&mut inner.issued);
         inner.issued = rows::issued(commit.keys);
         for (key, next) in &mut inner.issued {
@@ -226,6 +234,12 @@ impl Store {
             *next = before.get(key).copied().unwrap_or(0).max(*next);
         }
         Ok(())
+    }
+
+    /// Returns what the configuration file is known by that was applied last.
+    #[must_use]
+    pub fn file(&self) -> Option<String> {
+        self.inner().file.clone()
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

@@ -139,16 +139,44 @@ fn a_restart_keeps_keys_and_remembers_what_was_issued() {
 }
 
 #[test]
-fn what_could_not_be_kept_is_undone_with_the_old_keys_and_no_number_comes_again() {
+fn a_draft_that_is_not_kept_touches_nothing() {
     let scratch = Scratch::new();
-    let mut bench = scratch.start(&two_subnets());
-    let (model, keys) = (bench.fabric.model().clone(), bench.fabric.keys().clone());
-    let other = two_subnets().replace("\"subnet2\"", "\"subnet3\"");
-    bench.apply(&other).unwrap();
-    assert_eq!(bench.key("subnet3"), Some(3));
-    bench.fabric.go_back(model, keys).unwrap();
+    let bench = scratch.start(&two_subnets());
+    let other = two_subnets().replace("\"subnet2\"", "\"subnet3\"") + SECOND_NIC;
+    let draft = bench.draft(&other);
+    assert!(
+        draft.keys().subnet("VNet1", "subnet3").is_some(),
+        "it is all there"
+    );
+    drop(draft);
+    assert_eq!(bench.state.steps(), Vec::<String>::new());
     assert_eq!(bench.key("subnet2"), Some(2), "the same subnet as before");
     assert_eq!(bench.key("subnet3"), None);
-    bench.apply(&other).unwrap();
-    assert_eq!(bench.key("subnet3"), Some(4), "3 was in force for a moment");
+    assert_eq!(bench.fabric.epoch(), Epoch(1));
+}
+
+#[test]
+fn what_the_disk_does_not_give_back_comes_into_force_and_the_refused_port_waits() {
+    let mut bench = Bench::new(ONE_NIC);
+    let refuse = |state: &State, is_refused: bool| {
+        let mut refused = state.refuse_attach.borrow_mut();
+        match is_refused {
+            true => refused.insert("vm1".to_owned()),
+            false => refused.remove("vm1"),
+        };
+    };
+    refuse(&bench.state, true);
+    let draft = bench.draft(&(two_subnets() + SECOND_NIC));
+    bench.fabric.enact(&draft).unwrap_err();
+    assert_eq!(bench.fabric.epoch(), Epoch(1), "the policy that was");
+    bench.state.refuse_update.set(true);
+    bench.fabric.enact_kept(&draft).unwrap();
+    assert_eq!(bench.key("subnet2"), Some(2));
+    let waiting = bench.fabric.detached();
+    let waiting: Vec<&str> = waiting.iter().map(|view| view.port.as_str()).collect();
+    assert!(waiting.contains(&"nic/vm1"), "{waiting:?}");
+    refuse(&bench.state, false);
+    bench.fabric.look(&[]).unwrap();
+    let waiting = bench.fabric.detached();
+    assert!(waiting.is_empty(), "{waiting:?}");
 }

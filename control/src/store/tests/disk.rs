@@ -7,7 +7,7 @@ use redb::StorageBackend;
 
 /// A disk with a cache: what was written is on it once it was synchronised, and before that perhaps.
 #[derive(Clone, Debug, Default)]
-struct Disk(Arc<Mutex<State>>);
+pub(crate) struct Disk(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -85,7 +85,12 @@ impl Disk {
         })))
     }
 
-    fn open(&self) -> Result<(Store, Saved), StoreError> {
+    /// Has every step fail after so many that are done; none fails without a number.
+    pub(crate) fn fail_after(&self, credit: Option<u32>) {
+        self.with(|state| state.credit = credit);
+    }
+
+    pub(crate) fn open(&self) -> Result<(Store, Saved), StoreError> {
         let disk = self.clone();
         let open = Box::new(move || builder().create_with_backend(disk.clone()));
         let (store, contents) = Store::with(PathBuf::from("disk"), open, Schema::CURRENT)?;

@@ -4,6 +4,8 @@ mod files;
 mod keys;
 mod older;
 
+pub(crate) use disk::Disk;
+
 use super::*;
 use postern_arm::document::{Document, Group, Origin};
 use postern_arm::estate::{Estate, Parts};
