@@ -42,6 +42,8 @@ pub(super) struct Index {
     leases: RedBlackTreeSetSync<Lease>,
     /// Keys by family and alias.
     aliases: RedBlackTreeMapSync<(String, String), String>,
+    /// Keys by the names that all subscriptions share, with their domains.
+    names: RedBlackTreeMapSync<(&'static str, String), String>,
     /// How much there is, by what is counted.
     usage: RedBlackTreeMapSync<String, Usage>,
 }
@@ -52,12 +54,15 @@ struct Entries {
     edges: BTreeSet<Edge>,
     leases: BTreeSet<Lease>,
     alias: Option<(String, String)>,
+    name: Option<(&'static str, String)>,
 }
 
 impl Index {
     /// Takes `new` into the index in the place of `old`.
     pub(super) fn replace(&mut self, old: Option<&Document>, new: Option<&Document>) {
         self.count(old, new);
+        let was = old.map(|old| old.id.key());
+        let was = was.as_ref();
         let (old, entries) = (entries(old), entries(new));
         for edge in old.edges.difference(&entries.edges) {
             self.edges.remove_mut(edge);
@@ -78,6 +83,15 @@ impl Index {
         }
         if let (Some(alias), Some(new)) = (entries.alias, new) {
             self.aliases.insert_mut(alias, new.id.key());
+        }
+        // A store of an earlier version may have two resources of one name.
+        if let Some(name) = old.name.filter(|_| new.is_none())
+            && self.names.get(&name) == was
+        {
+            self.names.remove_mut(&name);
+        }
+        if let (Some(name), Some(new)) = (entries.name, new) {
+            self.names.insert_mut(name, new.id.key());
         }
     }
 
@@ -114,6 +128,11 @@ impl Index {
     pub(super) fn with_alias(&self, family: &str, alias: &str) -> Option<&String> {
         self.aliases
             .get(&(family.to_owned(), alias.to_ascii_lowercase()))
+    }
+
+    /// Returns whether a resource has the name, which all subscriptions share, in the domain.
+    pub(super) fn has_name(&self, name: &(&'static str, String)) -> bool {
+        self.names.contains_key(name)
     }
 
     /// Returns who names exactly this resource.
@@ -197,10 +216,12 @@ impl Index {
             .aliases
             .iter()
             .map(|(alias, key)| format!("{alias:?} {key}"));
+        let names = self.names.iter();
+        let names = names.map(|(name, key)| format!("{name:?} {key}"));
         (
             self.edges.iter().cloned().collect(),
             self.leases.iter().cloned().collect(),
-            aliases.collect(),
+            aliases.chain(names).collect(),
         )
     }
 }
@@ -214,6 +235,7 @@ fn entries(document: Option<&Document>) -> Entries {
         let family = types::family(&document.id.kind());
         entries.alias = Some((family, document.alias.to_ascii_lowercase()));
     }
+    entries.name = types::global_name(&document.id);
     if let (Some(kind), Some(properties)) =
         (types::find(&document.id.kind()), document.properties())
     {

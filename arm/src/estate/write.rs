@@ -268,23 +268,11 @@ impl Stage {
         Ok(())
     }
 
-    /// Checks that no account anywhere has the name, where names are the same for all.
+    /// Checks that no resource anywhere has the name, where names are the same for all.
     fn name_is_free(&self, id: &ResourceId) -> Result<(), ArmError> {
-        if !id.is("Microsoft.Storage/storageAccounts") {
-            return Ok(());
-        }
-        let other = self
-            .now
-            .index
-            .with_alias(&types::family(&id.kind()), id.name());
-        let other = other.and_then(|key| self.now.documents.get(key));
-        match other.filter(|other| other.id.is("Microsoft.Storage/storageAccounts")) {
-            Some(_) => {
-                let message = format!("The storage account named {} is already taken.", id.name());
-                let error = ArmError::new(409, "StorageAccountAlreadyTaken", message);
-                Err(error.at(id.to_string()))
-            }
-            None => Ok(()),
+        match types::global_name(id) {
+            Some(name) if self.now.index.has_name(&name) => Err(types::name_taken(id)),
+            _ => Ok(()),
         }
     }
 

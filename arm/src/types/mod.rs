@@ -5,6 +5,7 @@
 
 mod check;
 mod fields;
+mod global;
 mod kinds;
 mod normal;
 mod refine;
@@ -13,6 +14,7 @@ pub mod secret;
 mod shown;
 
 pub(crate) use check::{check, check_name};
+pub(crate) use global::{global_name, name_taken};
 pub use kinds::find;
 pub(crate) use normal::{Context, carry, normalise, plain, spell_patch as spell};
 pub(crate) use refine::GONE;

@@ -1,6 +1,7 @@
 //! What becomes of writes.
 
 mod basics;
+mod names;
 mod quotas;
 mod random;
 mod refusals;

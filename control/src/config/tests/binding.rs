@@ -287,3 +287,35 @@ fn a_name_does_not_choose_what_of_the_host_it_gets() {
         assert!(error.contains("not a name; accepted: "), "{error}");
     }
 }
+
+#[test]
+fn a_pattern_knows_a_resource_by_its_name_in_arm() {
+    let service = "[[service]]\nname = \"alike.team\"\nresourceName = \"alike\"\n\
+                   resourceGroup = \"team\"\nservice = \"Microsoft.Storage\"\n";
+    let hosts = |bind: &str| {
+        let model = read(&format!("{GOOD}\n{service}{bind}")).unwrap();
+        let found = model.service("alike.team").unwrap();
+        (
+            found.resource.host.clone(),
+            found.device.namespace.to_string(),
+        )
+    };
+    let of = |host: &str, namespace: &str| (host.to_owned(), namespace.to_owned());
+    let own = "alike.blob.core.windows.net";
+    assert_eq!(hosts(""), of(own, "(unattached)"));
+    for name in [
+        "alike",
+        "al*",
+        "/subscriptions/*/resourceGroups/team/providers/*/alike",
+    ] {
+        let bind = format!(
+            "[[bind]]\nname = \"{name}\"\nhost = \"{{name}}.dfs.core.windows.net\"\n\
+             namespace = \"n-{{name}}\"\n"
+        );
+        // Namespaces are by the name that nobody else has.
+        let wanted = of("alike.dfs.core.windows.net", "n-alike.team");
+        assert_eq!(hosts(&bind), wanted, "{name}");
+    }
+    let other = "[[bind]]\nname = \"alike.team\"\nhost = \"x.dfs.core.windows.net\"\n";
+    assert_eq!(hosts(other).0, own);
+}
