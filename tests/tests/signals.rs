@@ -8,9 +8,11 @@
 )]
 
 use postern_tests::{
-    Connection, Fabric, PUBLIC_VM0, STORAGE, TcpServer, World, at, privileged, until,
+    Connection, Fabric, PUBLIC_VM0, STORAGE, TcpServer, World, at, binary, privileged, until,
 };
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::Write;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -144,6 +146,64 @@ fn signals_without_a_meaning_change_nothing() {
     assert_eq!(fabric.epoch(), 1);
     assert!(fabric.stop(Signal::TERM).success());
     assert!(!fabric.socket().exists());
+}
+
+/// Returns the process that was started with this argument.
+fn process_with(argument: &Path) -> Pid {
+    let argument = argument.to_str().unwrap();
+    let has_it = |entry: &std::fs::DirEntry| {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let mut words = line.split(|byte| *byte == 0);
+        words.any(|word| word == argument.as_bytes())
+    };
+    let mut processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let found = processes.find(has_it).expect("it runs");
+    let number = found.file_name().to_str().unwrap().parse().unwrap();
+    Pid::from_raw(number).unwrap()
+}
+
+#[test]
+fn a_signal_while_it_starts_does_not_end_it() {
+    if !privileged() {
+        return;
+    }
+    let tags = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/service-tags.json");
+    let tags = std::fs::read(tags).unwrap();
+    let mut fabric = Fabric::prepare(&World::default().to_string());
+    // It waits for the service tags until they are written: what it reads first.
+    let pipe = fabric.dir().path().join("tags.json");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    fabric.run_with(&["--service-tags", pipe.to_str().unwrap()]);
+    for _ in 0..3 {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut file = std::fs::File::create(&pipe).unwrap();
+                let process = process_with(&pipe);
+                for signal in [Signal::HUP, Signal::USR1, Signal::USR2, Signal::ALARM] {
+                    for _ in 0..20 {
+                        kill_process(process, signal).unwrap();
+                    }
+                }
+                file.write_all(&tags).unwrap();
+            });
+            fabric.run();
+        });
+        // They are heeded once it runs.
+        until_logged(&fabric, 1, &["SIGHUP: reading the file again"]);
+        until_logged(&fabric, 1, &["the file changes nothing"]);
+        until_logged(&fabric, 1, &["SIGUSR1", "without a meaning"]);
+        assert!(fabric.stop(Signal::TERM).success());
+    }
+    // Who does not want to wait for the tags need not: nobody writes them.
+    let mut waiting = Command::new(binary());
+    waiting.args(["run", "-c", "none.toml", "--service-tags"]);
+    let mut waiting = waiting.arg(&pipe).spawn().unwrap();
+    let _file = std::fs::File::create(&pipe).unwrap();
+    let process = process_with(&pipe);
+    kill_process(process, Signal::TERM).unwrap();
+    let ended = waiting.wait().unwrap();
+    assert!(ended.success(), "{ended}");
 }
 
 #[test]

@@ -115,7 +115,7 @@ struct ReadArgs {
 }
 
 /// Where the service prefixes come from.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct CatalogArgs {
     /// Microsoft's ServiceTags_*.json; without it, a small file that is built in
     #[arg(long, value_name = "FILE")]
@@ -198,9 +198,12 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> Result<(), CliError> {
     let socket = socket_path(cli.socket.as_deref());
     let client = || Client::connect(&socket);
-    start_log(cli.log.as_deref())?;
+    let log = || start_log(cli.log.as_deref());
+    if !matches!(cli.verb, Verb::Run(_)) {
+        log()?;
+    }
     match &cli.verb {
-        Verb::Run(args) => run::run(args, &socket),
+        Verb::Run(args) => run::run(args, &socket, log),
         Verb::Apply(args) => apply::apply(args, &mut client()?),
         Verb::Diff(args) => diff::diff(args, &mut client()?),
         Verb::Deploy(args) => deploy::deploy(args, &mut client()?),

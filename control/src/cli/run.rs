@@ -3,13 +3,13 @@
 use super::{CatalogArgs, CliError};
 use crate::catalog::Catalog;
 use crate::config::{self, ConfigErrors, Parsed, Source};
-use crate::server::{ConfigFile, ServerError, serve};
+use crate::server::{Caught, ConfigFile, ServerError, serve};
 use crate::store::DEFAULT_DIR;
 use clap::Args;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `run`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct RunArgs {
     /// The configuration to start with
     #[arg(short, long, value_name = "FILE")]
@@ -28,14 +28,31 @@ pub(super) struct RunArgs {
 }
 
 /// Runs the daemon in the foreground until it is told to stop.
-pub(super) fn run(args: &RunArgs, socket: &Path) -> Result<(), CliError> {
+pub(super) fn run(
+    args: &RunArgs,
+    socket: &Path,
+    start_log: impl FnOnce() -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    // Before all else, the log too: whoever starts a daemon may signal it at once.
+    let caught = Caught::new()?;
+    start_log()?;
     // Devices, clients and relayed connections take descriptors; a shell's soft limit is 1,024 of them.
     crate::front::raise_descriptors();
-    let catalog = args.catalog.load()?;
-    let (file, source) = read(&args.config, &catalog)?;
+    let told = args.clone();
+    let started = caught.first(move || {
+        let catalog = told.catalog.load()?;
+        let file = read(&told.config, &catalog)?;
+        Ok::<_, CliError>((catalog, file))
+    })?;
+    let Some((caught, files)) = started else {
+        // Ended by a signal before anything was made.
+        return Ok(());
+    };
+    let (catalog, (file, source)) = files?;
     let state = state_dir(args.state_dir.as_deref());
     let refused = |text: String| CliError::Refused(source.in_file(args.config.display(), &text));
-    serve(socket, &state, file, catalog, args.workers.into()).map_err(|error| match error {
+    let workers = args.workers.into();
+    serve(caught, socket, &state, file, catalog, workers).map_err(|error| match error {
         ServerError::Estate(text) => refused(text),
         ServerError::Settings(error) => refused(crate::chain(&error)),
         ServerError::Dns(error) => refused(crate::chain(&error)),

@@ -40,6 +40,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::UnixListener;
+use tokio::runtime::Runtime;
 use tokio::sync::{Notify, oneshot};
 use tracing::{debug, error, info, warn};
 use watch::Watching;
@@ -134,6 +135,61 @@ impl Daemon {
     }
 }
 
+/// The runtime of the control side, and every signal caught: from here on no signal ends the process but
+/// as it is meant to. The first thing that a daemon makes, as reading its files takes a while.
+#[derive(Debug)]
+pub struct Caught {
+    runtime: Runtime,
+    signals: Signals,
+}
+
+impl Caught {
+    /// Catches all signals.
+    ///
+    /// # Errors
+    ///
+    /// The runtime or a handler cannot be made.
+    pub fn new() -> Result<Self, ServerError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(ServerError::Runtime)?;
+        let signals = {
+            let _inside = runtime.enter();
+            Signals::new().map_err(ServerError::Runtime)?
+        };
+        Ok(Self { runtime, signals })
+    }
+
+    /// Does what comes before anything is made, such as reading files, which may be pipes that nobody
+    /// writes. Returns nothing if a signal ends the daemon first.
+    ///
+    /// # Errors
+    ///
+    /// It panicked.
+    pub fn first<R: Send + 'static>(
+        mut self,
+        act: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<Option<(Self, R)>, ServerError> {
+        let signals = &mut self.signals;
+        let done = self.runtime.block_on(async {
+            tokio::select! {
+                done = blocking(act) => Ok(done),
+                name = signals.end() => Err(name),
+            }
+        });
+        match done {
+            Ok(done) => Ok(Some((self, done.map_err(ServerError::Runtime)?))),
+            Err(name) => {
+                info!(signal = name, "stopped before the start");
+                // What it reads may never come.
+                self.runtime.shutdown_background();
+                Ok(None)
+            }
+        }
+    }
+}
+
 /// Brings into force what the store in `state` has, with what `file` has changed since it was applied
 /// last, its packets moved by so many workers, and serves the control socket at `path` until a signal or a request ends it; then removes
 /// everything that was made but the state.
@@ -143,21 +199,14 @@ impl Daemon {
 /// The socket or the state directory is another daemon's or cannot be used, the policy cannot be
 /// brought into force, or the worker ended by itself. Nothing is left behind in any case.
 pub fn serve(
+    caught: Caught,
     path: &Path,
     state: &Path,
     file: ConfigFile,
     catalog: Catalog,
     workers: usize,
 ) -> Result<(), ServerError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(ServerError::Runtime)?;
-    // Before anything is made, so that no signal leaves it behind.
-    let signals = {
-        let _inside = runtime.enter();
-        Signals::new().map_err(ServerError::Runtime)?
-    };
+    let Caught { runtime, signals } = caught;
     let socket = ControlSocket::bind(path)?;
     signals.owns(path);
     let reread = file.path.clone();

@@ -63,6 +63,8 @@ enum Told {
 #[derive(Debug)]
 pub(super) struct Signals {
     told: UnboundedReceiver<Told>,
+    /// Whether the file is to be read again.
+    reload: bool,
     /// The control socket, once it is this daemon's.
     socket: Arc<OnceLock<PathBuf>>,
 }
@@ -92,7 +94,11 @@ impl Signals {
             let caught = signal(SignalKind::from_raw(number))?;
             tokio::spawn(note(caught, format!("real-time signal {number}")));
         }
-        Ok(Self { told, socket })
+        Ok(Self {
+            told,
+            reload: false,
+            socket,
+        })
     }
 
     /// Says which socket is to be removed where there is no time for a clean end.
@@ -100,9 +106,24 @@ impl Signals {
         let _ = self.socket.set(socket.to_owned());
     }
 
+    /// Returns the name of the next signal that ends the daemon. What others ask for is kept until
+    /// [`Self::heed`].
+    pub(super) async fn end(&mut self) -> &'static str {
+        loop {
+            match self.told.recv().await {
+                Some(Told::End(name)) => return name,
+                Some(Told::Reload) => self.reload = true,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// Heeds signals until one ends the daemon, and returns its name. `file` is what SIGHUP reads.
     pub(super) async fn heed(&mut self, daemon: &Arc<Daemon>, file: &Path) -> &'static str {
         let again = Notify::new();
+        if self.reload {
+            again.notify_one();
+        }
         let listen = async {
             loop {
                 match self.told.recv().await {
