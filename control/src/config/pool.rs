@@ -7,7 +7,11 @@ use crate::catalog::{Locations, Service};
 use crate::model::NOT_PUBLIC;
 use ipnet::Ipv4Net;
 
-const KEYS: &[&str] = &["prefixes"];
+const KEYS: &[&str] = &[
+    "prefixes",
+    "addressesPerSubscription",
+    "addressesPerResourceGroup",
+];
 const PREFIXES: &str = "a list of public IPv4 prefixes such as [\"20.90.0.0/24\"]";
 
 impl Loader<'_> {
@@ -17,6 +21,9 @@ impl Loader<'_> {
         let Some(section) = root.section("publicIPPool", KEYS) else {
             return;
         };
+        for key in ["addressesPerSubscription", "addressesPerResourceGroup"] {
+            section.number(key, 1, u32::MAX);
+        }
         let prefixes: Vec<At<Ipv4Net>> = section.parse_some("prefixes", PREFIXES);
         let mut pool: Vec<At<Ipv4Net>> = Vec::new();
         for prefix in prefixes {

@@ -8,6 +8,7 @@
 mod moved;
 mod names;
 mod public;
+mod shares;
 mod spaces;
 mod tags;
 
@@ -55,6 +56,7 @@ pub fn authorise(
     }
     let (bound, mut refused) = tags::check(&asked);
     refused.extend(public::check(&asked));
+    refused.extend(shares::check(&asked));
     refused.extend(spaces::check(&asked));
     sum(refused)?;
     moved::check(&asked, catalog)?;

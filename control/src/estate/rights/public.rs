@@ -75,10 +75,23 @@ fn outside(document: &Document, property: &str, pool: &[Ipv4Net]) -> ArmError {
     disallowed(&document.id, &format!("properties.{property}"), &why)
 }
 
-fn pool(estate: &Estate) -> Vec<Ipv4Net> {
+pub(super) fn pool(estate: &Estate) -> Vec<Ipv4Net> {
     let pool = json::object(estate.host(), "publicIPPool").into_iter();
     let prefixes = pool.flat_map(|pool| json::texts(pool, "prefixes"));
     prefixes.filter_map(|prefix| prefix.parse().ok()).collect()
+}
+
+/// Returns the public addresses that a resource has itself: those in a prefix are the prefix's.
+pub(super) fn range_of(document: &Document) -> Option<Ipv4Net> {
+    if document.id.is(PUBLIC_IP_PREFIX) {
+        return text(document, "ipPrefix");
+    }
+    let is_own = || json::reference(json::properties(&document.body), "publicIPPrefix").is_none();
+    let address = document
+        .id
+        .is(PUBLIC_IP)
+        .then(|| text::<Ipv4Addr>(document, "ipAddress"));
+    address.flatten().filter(|_| is_own()).map(Ipv4Net::from)
 }
 
 fn text<T: std::str::FromStr>(document: &Document, property: &str) -> Option<T> {

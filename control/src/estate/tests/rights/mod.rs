@@ -4,6 +4,7 @@
 mod addresses;
 mod names;
 mod public;
+mod shares;
 mod tags;
 
 use super::*;
