@@ -16,7 +16,7 @@ use crate::error::ArmError;
 use crate::estate::Estate;
 use crate::template::budget::processor_time;
 use crate::template::limits::Limits;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often a change is worked out that others came before.
@@ -90,7 +90,7 @@ impl Api {
         next: Estate,
         steps: Steps,
     ) -> Result<Option<Arc<Estate>>, ArmError> {
-        let writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let writing = self.writers.enter(change.caller.rank());
         if change.cancel.is_cancelled() {
             return Err(gone());
         }

@@ -1,5 +1,6 @@
 //! Who calls, and what they may do.
 
+use super::line::Rank;
 use super::request::{Request, Via};
 use super::state::State;
 use crate::error::ArmError;
@@ -67,6 +68,14 @@ impl Caller {
     /// Returns whether it is the host itself, which may do anything.
     pub(crate) fn is_host(&self) -> bool {
         matches!(self, Self::Local)
+    }
+
+    /// Returns where a request of the caller stands in the line of those who change.
+    pub(super) fn rank(&self) -> Rank {
+        match self {
+            Self::Local => Rank::Host,
+            Self::Principal(..) => Rank::Principal,
+        }
     }
 
     /// Returns whether the caller may do that at a scope of the caller's tenant.

@@ -4,12 +4,13 @@ use super::Api;
 use super::authorise::Authoriser;
 use super::authorise::rights;
 use super::caller::Caller;
+use super::line::Rank;
 use super::state::State;
 use crate::date::now;
 use crate::error::ArmError;
 use crate::estate::{Estate, Settings, Stage};
 use serde_json::Value;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 /// What a change would do.
 #[derive(Clone, Debug)]
@@ -37,7 +38,7 @@ impl Api {
         &self,
         act: impl FnOnce(&mut Stage) -> Result<R, ArmError>,
     ) -> Result<R, ArmError> {
-        self.change_seen(&Caller::Local, |stage, _| act(stage))
+        self.change_as(Rank::Verb, &Caller::Local, |stage, _| act(stage))
             .map(|(result, _)| result)
     }
 
@@ -49,8 +50,16 @@ impl Api {
         caller: &Caller,
         act: impl FnOnce(&mut Stage, &State) -> Result<R, ArmError>,
     ) -> Result<(R, Arc<Estate>), ArmError> {
-        // A change that panicked has published nothing, so the next one can go on.
-        let writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.change_as(caller.rank(), caller, act)
+    }
+
+    fn change_as<R>(
+        &self,
+        rank: Rank,
+        caller: &Caller,
+        act: impl FnOnce(&mut Stage, &State) -> Result<R, ArmError>,
+    ) -> Result<(R, Arc<Estate>), ArmError> {
+        let writing = self.writers.enter(rank);
         let state = self.state();
         let (result, next) = stage(caller, &state, act)?;
         self.authorise_host(caller, &state, &next)?;

@@ -17,6 +17,7 @@ mod change;
 mod config;
 mod deployments;
 mod groups;
+mod line;
 mod login;
 mod metadata;
 mod network;
@@ -46,16 +47,17 @@ use crate::principals::new_guid;
 use attempts::Attempts;
 use call::{Answer, Call};
 use caller::Caller;
+use line::Line;
 use state::State;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use turns::Turns;
 
 /// The API over one desired state.
 pub struct Api {
     platform: Arc<dyn Platform>,
-    /// Held by who changes.
-    writer: Mutex<()>,
+    /// Where those wait who change.
+    writers: Line,
     current: RwLock<Arc<State>>,
     attempts: Attempts,
     /// By which templates are evaluated.
@@ -103,7 +105,7 @@ impl Api {
         let state = State::new(Arc::new(estate), Arc::new(config));
         Self {
             platform,
-            writer: Mutex::new(()),
+            writers: Line::default(),
             current: RwLock::new(Arc::new(state)),
             attempts: Attempts::default(),
             turns: Turns::default(),
