@@ -4,6 +4,7 @@ use crate::error::ArmError;
 use crate::template::problem::invalid;
 use crate::template::text;
 use crate::template::value::{field, get};
+use crate::types::read_tags;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
@@ -100,6 +101,9 @@ impl DeploymentRequest {
             .and_then(Value::as_str)
             .map(str::to_owned);
         request.tags = get(&body, "tags").filter(|tags| !tags.is_null()).cloned();
+        if let Some(tags) = &request.tags {
+            read_tags(tags)?;
+        }
         Ok(request)
     }
 

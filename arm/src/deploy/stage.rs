@@ -19,8 +19,8 @@ impl Resources for Stage {
     fn put(&mut self, id: &ResourceId, body: Value) -> Result<Value, ArmError> {
         if id.is(TAGS) {
             // They are those of what they are at, and no resource of their own.
-            let tags = body.pointer("/properties/tags").and_then(Value::as_object);
-            let tags = tags.cloned().unwrap_or_default();
+            let tags = body.pointer("/properties/tags").unwrap_or(&Value::Null);
+            let tags = types::read_tags(tags)?;
             return self.tag(&id.scope, tags).map(|_| body);
         }
         Stage::put(self, id, body, &Conditions::none(), Origin::Api).map(|put| put.value)

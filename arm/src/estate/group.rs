@@ -5,6 +5,7 @@ use super::{Ask, Estate, read, refer};
 use crate::document::Group;
 use crate::error::ArmError;
 use crate::id::Scope;
+use crate::types;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ impl Stage {
         let named = scope.group().filter(|_| matches!(scope, Scope::Group(..)));
         let name = named.ok_or_else(|| super::stage::no_such_place(scope))?;
         check_name(name)?;
+        types::check_tags(&body, old.as_ref().map(|old| &old.body))
+            .map_err(|error| super::stage::at_tags(error, &scope.to_string()))?;
         let was = old
             .as_ref()
             .and_then(|group| group.body.get("location")?.as_str());

@@ -117,6 +117,9 @@ impl Stage {
         let id = &id;
         let old = self.now.find(id);
         let created = old.is_none();
+        let before = old.as_ref().filter(|old| old.child.is_none());
+        types::check_tags(&body, before.map(|old| &old.document.body))
+            .map_err(|error| at_tags(error, &id.to_string()))?;
         conditions.check(old.map(|old| old.document.etag()).as_deref())?;
         if created && origin == Origin::Api {
             types::check_name(id)?;
@@ -350,6 +353,12 @@ fn merge(old: &mut Map<String, Value>, new: Map<String, Value>) {
             }
         }
     }
+}
+
+/// Says of which resource or group the tags are that an error is about.
+pub(super) fn at_tags(error: ArmError, of: &str) -> ArmError {
+    let place = error.target.clone().unwrap_or_default();
+    error.at(format!("{of}#{place}"))
 }
 
 /// Returns the body of a write, which is an object.

@@ -62,7 +62,8 @@ fn read(call: &Call<'_>) -> Result<Tags, ArmError> {
         None => Ok(Tags::new()),
         Some(Value::Object(tags)) => Ok(tags.clone()),
         Some(_) => {
-            let message = "The request content was invalid: `properties.tags` is no object.";
+            let message = "The request content was invalid: `properties.tags` is no object; accepted: an \
+                           object of texts.";
             Err(ArmError::bad_request("InvalidRequestContent", message))
         }
     }

@@ -12,6 +12,7 @@ mod refine;
 mod same;
 pub mod secret;
 mod shown;
+mod tags;
 
 pub(crate) use check::{check, check_name};
 pub(crate) use global::{global_name, name_taken};
@@ -20,6 +21,7 @@ pub(crate) use normal::{Context, carry, normalise, plain, spell_patch as spell};
 pub(crate) use refine::GONE;
 pub(crate) use same::is_same;
 pub(crate) use shown::{account, default_rules};
+pub(crate) use tags::{check_tags, read_tags};
 
 use crate::id::ResourceId;
 use serde_json::{Map, Value};

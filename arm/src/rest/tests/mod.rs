@@ -11,6 +11,7 @@ mod rights;
 mod roles;
 mod secrets;
 mod seen;
+mod tags;
 mod walk;
 mod writers;
 

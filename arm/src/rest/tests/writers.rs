@@ -6,7 +6,7 @@ use std::thread;
 #[test]
 fn etags_leave_no_update_lost() {
     const WRITERS: usize = 4;
-    const EACH: usize = 25;
+    const EACH: usize = 12;
     let world = World::furnished();
     let path = net("virtualNetworks/v");
     thread::scope(|scope| {
