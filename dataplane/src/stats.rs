@@ -120,7 +120,7 @@ drop_reasons! {
     PlatformInitiated => "platform_initiated",
     /// A late packet of a flow that the policy closed.
     FlowClosed => "flow_closed",
-    /// An ICMP error that quotes no flow of ours.
+    /// An ICMP error that quotes no flow of ours, or a TCP segment that is not under way in it.
     IcmpNoFlow => "icmp_no_flow",
     /// An ICMP error whose checksum, or that of the header it quotes, is wrong or cannot be checked.
     IcmpChecksum => "icmp_checksum",
@@ -133,7 +133,7 @@ drop_reasons! {
     FragmentOverlap => "fragment_overlap",
     /// With an IPv4 option that names the way to take: loose or strict source route.
     SourceRoute => "source_route",
-    /// With an IPv4 option that records addresses: record route, timestamp, traceroute.
+    /// With an IPv4 option that records addresses (record route, timestamp, traceroute) or that nobody knows.
     IpOption => "ip_option",
     /// Larger than the output device takes, and not to be cut: it forbids fragments, of which its
     /// sender is told, or it is a super-frame.

@@ -189,7 +189,15 @@ fn no_source_route_passes_from_anywhere() {
     let to_neighbour = udp("10.0.1.4:5000", "10.0.2.4:53", &[1; 64]);
     let inward = tcp("9.9.9.9:5000", "20.0.0.9:22", SYN, 1, 0, &[]);
     let ping = echo("10.0.1.4", "8.8.8.8", true, 7);
-    for options in [&LOOSE[..], &STRICT, &[1, 1, 1, 1, 131, 3, 4, 0]] {
+    // The last two are without the bit that has them copied into fragments.
+    let ways = [
+        &LOOSE[..],
+        &STRICT,
+        &[1, 1, 1, 1, 131, 3, 4, 0],
+        &[3, 7, 4, 8, 8, 8, 8, 0],
+        &[9, 3, 4, 0],
+    ];
+    for options in ways {
         for (port, packet) in [
             (VM0, &to_service),
             (VM0, &to_neighbour),
@@ -210,8 +218,14 @@ fn no_source_route_passes_from_anywhere() {
             DropReason::IpOption,
         );
     }
-    let lying = with_options(&to_service, &[94, 9, 0, 0]);
-    rig.drop(VM0, &lying, DropReason::Malformed);
+    // What nobody knows may hide one in its body.
+    let hidden = with_options(&to_service, &[94, 8, 131, 7, 4, 8, 8, 8]);
+    rig.drop(VM0, &hidden, DropReason::IpOption);
+    // Wrong lengths, and one behind the end.
+    for options in [&[148, 9, 0, 0][..], &[0, 131, 7, 4, 8, 8, 8, 8]] {
+        let lying = with_options(&to_service, options);
+        rig.drop(VM0, &lying, DropReason::Malformed);
+    }
     assert_eq!(rig.engine.flow_count(), 0);
     // To alert routers is nobody's way.
     let plain = ipv4("10.0.1.4", "10.0.2.4", 50, 1, 0, &[1; 64]);
