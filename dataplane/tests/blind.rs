@@ -211,3 +211,51 @@ fn an_answer_over_ipv6_is_judged_alike() {
     let syn = tcp6(SERVICE, CLIENT, SYN, 1, 0, &[]);
     rig.drop(SVC, &syn, DropReason::StNoFlow);
 }
+
+#[test]
+fn an_error_about_what_was_never_sent_is_nobodys() {
+    let mut rig = patient();
+    let public = open(&mut rig);
+    let seen = |seq: u32| tcp(&public, WEB, ACK, seq, 5001, b"guessed");
+    let error = |quoted: &[u8]| unreachable("203.0.113.1", POOL, 4, quoted, 28);
+    // All of what the client sent is acknowledged, and nothing lies before or behind.
+    for seq in [1, 1000, 1002, 0x4000_0000, 0x8000_03e9, u32::MAX] {
+        rig.drop(INET, &error(&seen(seq)), DropReason::IcmpNoFlow);
+    }
+    // Of what is under way, and of a probe that comes next.
+    let sent = data(&mut rig);
+    rig.forward(INET, &error(&sent), VM1);
+    rig.forward(INET, &error(&seen(1002)), VM1);
+    rig.drop(INET, &error(&seen(1003)), DropReason::IcmpNoFlow);
+    // Acknowledged meanwhile: too late.
+    rig.forward(INET, &tcp(WEB, &public, ACK, 5001, 1002, b"yz"), VM1);
+    rig.drop(INET, &error(&sent), DropReason::IcmpNoFlow);
+    // The other way: about what the server sent.
+    let about = |seq: u32| {
+        let delivered = tcp(WEB, CLIENT, ACK, seq, 1002, b"yz");
+        unreachable("10.0.1.5", "8.8.8.8", 3, &delivered, 28)
+    };
+    rig.forward(VM1, &about(5001), INET);
+    rig.drop(VM1, &about(4000), DropReason::IcmpNoFlow);
+    rig.drop(VM1, &about(5004), DropReason::IcmpNoFlow);
+    assert!(state(&rig).starts_with("established"));
+}
+
+#[test]
+fn an_error_about_the_first_segment_is_taken() {
+    let mut rig = patient();
+    let seen = rig.forward(VM1, &tcp(CLIENT, WEB, SYN, 1000, 0, &[]), INET);
+    let public = ends(&seen).0.to_string();
+    let error = |quoted: &[u8]| unreachable("203.0.113.1", POOL, 1, quoted, 28);
+    rig.forward(INET, &error(&seen), VM1);
+    let guessed = tcp(&public, WEB, SYN, 77_000, 0, &[]);
+    rig.drop(INET, &error(&guessed), DropReason::IcmpNoFlow);
+    // Tried anew with another number.
+    let again = rig.forward(VM1, &tcp(CLIENT, WEB, SYN, 900_000, 0, &[]), INET);
+    rig.forward(INET, &error(&again), VM1);
+    // The answer to it, while it is under way to the client.
+    let answer = tcp(WEB, &public, SYN | ACK, 5000, 900_001, &[]);
+    let delivered = rig.forward(INET, &answer, VM1);
+    let about = unreachable("10.0.1.5", "8.8.8.8", 3, &delivered, 28);
+    rig.forward(VM1, &about, INET);
+}

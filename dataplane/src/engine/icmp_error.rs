@@ -5,7 +5,7 @@ use crate::flow::{FlowKey, Life, Pair, Side, Transposition};
 use crate::policy::{PortId, PortKind};
 use crate::stats::DropReason;
 use crate::wire::checksum::{Delta, Sum};
-use crate::wire::{Fragment, Headers, VnetHdr, icmp, ipv4, put_u16};
+use crate::wire::{Fragment, Headers, Transport, VnetHdr, icmp, ipv4, put_u16};
 use std::net::Ipv4Addr;
 
 impl Engine {
@@ -46,6 +46,9 @@ impl Engine {
         if pair.is_tunnelled() {
             // A guest's errors about what a service sent over IPv6 are not carried.
             return Err(context.dropped(DropReason::IcmpUnsupported).into());
+        }
+        if !is_under_way(pair, receiver.other(), &quoted) {
+            return Err(no_flow.into());
         }
         let sent = pair.key(receiver.other());
         let source = self.error_source(context, pair, receiver, quoted.destination)?;
@@ -89,6 +92,15 @@ impl Engine {
         // A private address must not appear where the flow shows a public one.
         let is_hidden = matches!(port.kind, PortKind::Nic(_)) && known != delivered_to;
         Ok(if is_hidden { known } else { source })
+    }
+}
+
+/// Returns whether the quoted packet may be under way from `sender`: whoever knows addresses and ports of a
+/// connection and nothing else makes up errors about what was never sent (RFC 5927).
+fn is_under_way(pair: &Pair, sender: Side, quoted: &Headers) -> bool {
+    match (&pair.tcp, quoted.transport) {
+        (Some(tcp), Transport::Tcp(segment)) => tcp.is_under_way(sender, segment.seq),
+        _ => true,
     }
 }
 

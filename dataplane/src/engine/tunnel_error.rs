@@ -3,7 +3,7 @@
 
 use super::{Context, Engine, Unsent};
 use crate::carrier::st6;
-use crate::flow::{FlowKey, Life, Side, Tunnel};
+use crate::flow::{FlowKey, Life, Pair, Side, Tunnel};
 use crate::policy::PortId;
 use crate::stats::DropReason;
 use crate::wire::checksum::{Sum, pseudo_header_v6};
@@ -51,7 +51,11 @@ impl Engine {
         let found = self.flows.find_tunnelled(key, &tunnel);
         let (id, _) = found.ok_or(no_flow)?;
         let pair = self.flows.get(id).filter(|pair| pair.life == Life::Live);
-        let sent = pair.ok_or(no_flow)?.key(Side::Initiator);
+        let pair = pair.ok_or(no_flow)?;
+        if !is_under_way(pair, &quoted) {
+            return Err(no_flow.into());
+        }
+        let sent = pair.key(Side::Initiator);
 
         let too_big = context.dropped(DropReason::TooBig);
         let total_len = (packet.len() + HEADERS).checked_sub(QUOTED_SEGMENT);
@@ -119,6 +123,16 @@ fn answer_key(ingress: PortId, quoted: &Ipv6View<'_>) -> Option<(FlowKey, Tunnel
     };
     let key = FlowKey::tcp_answer(ingress, &tunnel, ports);
     Some((key, tunnel))
+}
+
+/// Returns whether the quoted segment may be under way from the guest, as with errors over IPv4.
+fn is_under_way(pair: &Pair, quoted: &Ipv6View<'_>) -> bool {
+    let Some(&[_, _, _, _, a, b, c, d]) = quoted.payload().first_chunk::<8>() else {
+        return false;
+    };
+    let seq = u32::from_be_bytes([a, b, c, d]);
+    let tcp = pair.tcp.as_ref();
+    tcp.is_none_or(|tcp| tcp.is_under_way(Side::Initiator, seq))
 }
 
 /// Returns whether the checksum of an ICMPv6 message is right: the guest gets a new one, which would

@@ -85,6 +85,9 @@ const RETRY: u8 = 64;
 /// How far numbers can lie behind, at least, in segments that came out of order.
 const SPAN: u32 = 0xffff;
 
+/// How far the first segments reach, a SYN with data among them, before anything is acknowledged.
+const FIRST: u32 = 2048;
+
 impl Half {
     /// Returns the half of who sent this SYN.
     fn of_syn(syn: &Segment, marks: u8) -> Self {
@@ -442,6 +445,27 @@ impl TcpTrack {
             Side::Initiator => (initiator, responder),
             Side::Responder => (responder, initiator),
         }
+    }
+
+    /// Returns whether a segment of `side` that begins at `seq` may be under way: sent, and not acknowledged
+    /// yet, as far as that is known. An error that quotes another one is not about this connection, or is
+    /// too late to tell anything (RFC 5927 section 4).
+    #[must_use]
+    pub fn is_under_way(&self, side: Side, seq: u32) -> bool {
+        let (own, peer) = self.sides(side);
+        if !own.has(SENT) {
+            // Of the other half nothing was seen.
+            return true;
+        }
+        if self.state == TcpState::SynSent && peer.has(RETRY) && seq == peer.edge {
+            return true;
+        }
+        let since = match peer.has(ACKED) {
+            true => peer.expects,
+            false => own.next.wrapping_sub(FIRST),
+        };
+        let unseen = u32::from(own.marks & CUT) << 12;
+        !is_after(since, seq) && !is_after(seq, own.next.wrapping_add(unseen))
     }
 
     /// Returns the sequence and acknowledgement number with which `side` is to be reset: what it
