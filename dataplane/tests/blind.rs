@@ -259,3 +259,23 @@ fn an_error_about_the_first_segment_is_taken() {
     let about = unreachable("10.0.1.5", "8.8.8.8", 3, &delivered, 28);
     rig.forward(VM1, &about, INET);
 }
+
+#[test]
+fn a_blind_segment_keeps_no_idle_connection() {
+    let mut rig = patient();
+    let public = open(&mut rig);
+    // As long as the source says, less a moment; then a stranger, then the rest of it.
+    rig.pass_time(7_190_000);
+    for (flags, seq, ack) in BLIND {
+        rig.forward(INET, &tcp(WEB, &public, flags, seq, ack, b"x"), VM1);
+    }
+    rig.pass_time(20_000);
+    assert_eq!(rig.engine.flow_count(), 0);
+    // What is of the connection keeps it, an acknowledgement that answers a blind segment too.
+    let public = open(&mut rig);
+    rig.pass_time(7_190_000);
+    rig.forward(INET, &tcp(WEB, &public, ACK, 0x7000_0000, 1, b"x"), VM1);
+    rig.forward(VM1, &tcp(CLIENT, WEB, ACK, 1001, 5001, &[]), INET);
+    rig.pass_time(20_000);
+    assert_eq!(rig.engine.flow_count(), 1);
+}

@@ -171,13 +171,14 @@ impl TcpTrack {
     }
 
     /// Takes a segment of `side` into account, and returns whether it shows that the connection is
-    /// alive. A connection that is established lives by whatever comes, so that one which is lost
-    /// track of is not cut short.
+    /// alive. An established one whose numbers may have been missed lives by whatever comes, so that it is
+    /// not cut short.
     #[inline]
     pub fn observe(&mut self, side: Side, segment: &Segment) -> bool {
         let kind = segment.flags.0 & (Flags::SYN.0 | Flags::RST.0 | Flags::ACK.0);
         if kind != Flags::ACK.0 || self.state == TcpState::SynSent {
-            return self.observe_control(side, segment) || self.state == TcpState::Established;
+            return self.observe_control(side, segment)
+                || self.state == TcpState::Established && self.may_be_lost();
         }
         let [initiator, responder] = &self.halves;
         let marks = (initiator.marks | responder.marks) & (FIN | CUT);
@@ -347,7 +348,14 @@ impl TcpTrack {
             self.note(side, segment);
             self.state = self.next_state(side);
         }
-        is_first || self.state == TcpState::Established
+        is_first || self.state == TcpState::Established && self.may_be_lost()
+    }
+
+    /// Returns whether numbers of the connection may have been missed: parts of segments were not seen, or
+    /// how far a window reaches is not known.
+    fn may_be_lost(&self) -> bool {
+        let [initiator, responder] = &self.halves;
+        initiator.has(CUT) || responder.has(CUT) || initiator.has(SCALES) != responder.has(SCALES)
     }
 
     /// Returns whether the sender of a segment that acknowledges something knows the connection.
