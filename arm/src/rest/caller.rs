@@ -80,10 +80,7 @@ impl Caller {
 
     /// Returns whether the caller may do that at a scope of the caller's tenant.
     pub(crate) fn may(&self, state: &State, action: &str, at: &Scope) -> bool {
-        match self {
-            Self::Local => true,
-            Self::Principal(claims, _) => holds(claims, state, action, at),
-        }
+        self.may_at(state, action)(at)
     }
 
     /// Returns whether the caller may do that at scopes that are asked for one after the other: the roles
@@ -95,14 +92,9 @@ impl Caller {
     ) -> impl Fn(&Scope) -> bool + use<'s> {
         let granted = match self {
             Self::Local => None,
-            Self::Principal(claims, _) => Some((claims, state.roles.granted(who(claims), action))),
+            Self::Principal(claims, _) => Some(granted(claims, state, action)),
         };
-        move |at| match &granted {
-            None => true,
-            Some((claims, scopes)) => {
-                is_of(state, at, &claims.tid) && scopes.iter().any(|scope| scope.holds(at))
-            }
-        }
+        move |at| granted.as_ref().is_none_or(|may| may(at))
     }
 
     /// Returns whether the caller has any role at, above or below a scope of the caller's tenant.
@@ -246,7 +238,7 @@ impl Caller {
         let mut all = std::iter::once(&**own).chain(more);
         let claims = all
             .find(|claims| tenant.is_some_and(|tenant| tenant.eq_ignore_ascii_case(&claims.tid)));
-        if claims.is_some_and(|claims| holds(claims, state, &link.action, &at)) {
+        if claims.is_some_and(|claims| granted(claims, state, &link.action)(&at)) {
             return Ok(());
         }
         let (name, linked, target) = (self.name(), &link.action, &link.target);
@@ -277,9 +269,14 @@ impl Caller {
     }
 }
 
-/// Returns whether the principal of a token may do that.
-fn holds(claims: &Claims, state: &State, action: &str, at: &Scope) -> bool {
-    is_of(state, at, &claims.tid) && state.roles.allows(who(claims), action, at)
+/// Returns whether the principal of a token may do that, at each scope that is asked for.
+fn granted<'s>(
+    claims: &'s Claims,
+    state: &'s State,
+    action: &str,
+) -> impl Fn(&Scope) -> bool + use<'s> {
+    let scopes = state.roles.granted(who(claims), action);
+    move |at| is_of(state, at, &claims.tid) && scopes.iter().any(|scope| scope.holds(at))
 }
 
 /// Returns whose token it is.

@@ -392,7 +392,8 @@ impl Roles {
     /// Returns whether a principal may do that at a scope.
     #[must_use]
     pub fn allows(&self, who: Who<'_>, action: &str, at: &Scope) -> bool {
-        self.held(who, at).any(|role| role.allows(action))
+        let granted = self.granted(who, action);
+        granted.iter().any(|scope| scope.holds(at))
     }
 
     /// Returns the scopes at which, and below which, a principal may do that.
