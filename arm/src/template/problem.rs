@@ -225,14 +225,20 @@ impl Located {
                 None => error.at(path),
             };
         }
+        // What is about the whole of it is at no path.
+        let (at, path) = match path.as_str() {
+            "" => ("in the template".to_owned(), "template".to_owned()),
+            _ => (format!("at '{path}'"), path),
+        };
         let words = match &self.expression {
             Some(expression) => format!(
-                "Unable to process template language expressions at '{path}', expression '{}': {}",
+                "Unable to process template language expressions {at}, expression '{}': {}",
                 shortened(expression, 300),
                 shortened(&self.problem.to_string(), MOST_WORDS)
             ),
             None => format!(
-                "At '{path}': {}",
+                "{}: {}",
+                capital(&at),
                 shortened(&self.problem.to_string(), MOST_WORDS)
             ),
         };
@@ -255,10 +261,47 @@ pub fn invalid(message: impl Into<String>) -> ArmError {
     ArmError::bad_request("InvalidTemplate", message)
 }
 
+/// Returns a text with a capital letter in front.
+fn capital(text: &str) -> String {
+    let (first, rest) = text.split_at_checked(1).unwrap_or((text, ""));
+    first.to_ascii_uppercase() + rest
+}
+
 /// Cuts what would make an error unreadable.
 pub(crate) fn shortened(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_about_the_whole_names_the_template() {
+        let limit = || Located::from(Problem::Limit("it has too many values"));
+        let whole = limit().error("");
+        assert_eq!(
+            whole.message,
+            "Deployment template validation failed: 'In the template: The template takes too much to \
+             evaluate: it has too many values.'."
+        );
+        assert_eq!(whole.target.as_deref(), Some("template"));
+        let inside = limit().under("outputs").error("resources[1]");
+        assert!(
+            inside
+                .message
+                .contains("'At 'resources[1].outputs': The template takes"),
+            "{inside}"
+        );
+        let words = Located::of(Problem::NoVariable("a".into()), "[variables('a')]").error("");
+        assert!(
+            words
+                .message
+                .contains("expressions in the template, expression '[variables('a')]'"),
+            "{words}"
+        );
     }
 }

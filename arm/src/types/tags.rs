@@ -74,8 +74,8 @@ fn check_tag(name: &str, value: &Value) -> Result<(), ArmError> {
     let length = name.chars().count();
     if name.trim().is_empty() || length > LONGEST_NAME {
         let message = format!(
-            "The tag name '{shown}' has {length} characters; accepted: 1 to {LONGEST_NAME}, not all of \
-             them spaces."
+            "The tag name '{shown}' has a length of {length}; accepted: 1 to {LONGEST_NAME} characters, not \
+             all of them spaces."
         );
         return refuse("InvalidTagNameLength", message);
     }
@@ -91,7 +91,8 @@ fn check_tag(name: &str, value: &Value) -> Result<(), ArmError> {
     let length = text.chars().count();
     if length > LONGEST_VALUE {
         let message = format!(
-            "The value of the tag '{shown}' has {length} characters; accepted: up to {LONGEST_VALUE}."
+            "The value of the tag '{shown}' has a length of {length}; accepted: up to {LONGEST_VALUE} \
+             characters."
         );
         return refuse("InvalidTagValueLength", message);
     }
