@@ -1,7 +1,7 @@
 //! `postern check FILE`: what `run` and `apply` would refuse, without a daemon or privileges, and what
 //! they would take and is probably not meant.
 
-use super::output::print;
+use super::output::{counted, print};
 use super::{CatalogArgs, CliError};
 use crate::catalog::Catalog;
 use crate::compile;
@@ -101,15 +101,21 @@ impl<'f> Checked<'f> {
 
     fn summary(&self, ports: usize, catalog: &Catalog) -> String {
         let model = &self.model;
-        let subnets: usize = model.vnets.iter().map(|vnet| vnet.subnets.len()).sum();
+        let parts = [
+            (model.vnets.len(), "virtual network"),
+            (
+                model.vnets.iter().map(|vnet| vnet.subnets.len()).sum(),
+                "subnet",
+            ),
+            (model.nics.len(), "network interface"),
+            (model.nsgs.len(), "security group"),
+            (model.services.len(), "service"),
+            (ports, "port"),
+        ];
         format!(
-            "{}: ok: {} virtual networks, {subnets} subnets, {} network interfaces, \
-             {} security groups, {} services, {ports} ports; service tags changeNumber {}\n",
+            "{}: ok: {}; service tags changeNumber {}\n",
             self.file.display(),
-            model.vnets.len(),
-            model.nics.len(),
-            model.nsgs.len(),
-            model.services.len(),
+            parts.map(|(count, one)| counted(count, one)).join(", "),
             catalog.change_number(),
         )
     }

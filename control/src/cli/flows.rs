@@ -3,7 +3,7 @@
 use super::CliError;
 use super::ReadArgs;
 use super::client::Client;
-use super::output::{Format, bytes, print, print_json};
+use super::output::{Format, bytes, counted, print, print_json};
 use crate::fabric::view::{AdmissionView, FlowRow, FlowsView};
 use crate::server::protocol::Request;
 use clap::Args;
@@ -39,8 +39,8 @@ pub(super) fn flows(args: &FlowsArgs, client: &mut Client) -> Result<(), CliErro
     if flows.truncated {
         let _ = writeln!(
             text,
-            "{} flows shown, of {} on all NICs; --limit N shows more",
-            flows.value.len(),
+            "{} shown, of {} on all NICs; --limit N shows more",
+            counted(flows.value.len(), "flow"),
             flows.count
         );
     }

@@ -37,6 +37,18 @@ pub(super) fn print_json(value: &impl Serialize) -> io::Result<()> {
     stdout.flush()
 }
 
+/// Returns how many there are of something, such as `1 subnet` or `2 subnets`.
+pub(super) fn counted(count: usize, one: &str) -> String {
+    let plural = match one {
+        "prefix" => "es",
+        _ => "s",
+    };
+    match count {
+        1 => format!("1 {one}"),
+        _ => format!("{count} {one}{plural}"),
+    }
+}
+
 /// Returns a number of bytes in the unit that suits it.
 pub(super) fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -80,6 +92,14 @@ mod tests {
         assert_eq!(bytes(1_048_575), "1023.9 KiB");
         assert_eq!(bytes(5 * 1024 * 1024 * 1024), "5.0 GiB");
         assert_eq!(bytes(u64::MAX), "15.9 EiB");
+    }
+
+    #[test]
+    fn one_is_told_in_the_singular() {
+        assert_eq!(counted(0, "port"), "0 ports");
+        assert_eq!(counted(1, "port"), "1 port");
+        assert_eq!(counted(2, "prefix"), "2 prefixes");
+        assert_eq!(counted(1, "prefix"), "1 prefix");
     }
 
     #[test]

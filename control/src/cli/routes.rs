@@ -1,7 +1,7 @@
 //! `postern routes NIC` and `postern routes --learned`.
 
 use super::client::Client;
-use super::output::{Format, print, print_json};
+use super::output::{Format, counted, print, print_json};
 use super::table::Table;
 use super::{CliError, ReadArgs};
 use crate::fabric::view::LearnedView;
@@ -72,15 +72,16 @@ fn describe(learned: &LearnedView) -> String {
     for gateway in &learned.gateways {
         let left_out = match gateway.left_out {
             0 => String::new(),
+            1 => " (1 more is left out)".to_owned(),
             count => format!(" ({count} more are left out)"),
         };
         text += &format!(
-            "gateway {} of {}, {} of {}: {} prefixes{left_out}\n",
+            "gateway {} of {}, {} of {}: {}{left_out}\n",
             gateway.name,
             gateway.virtual_network,
             gateway.source,
             gateway.namespace,
-            gateway.learned,
+            counted(gateway.learned, "prefix"),
         );
     }
     let mut table =
