@@ -3,11 +3,13 @@
 //! The codes and sentences of Azure here are from memory, unless the reference has them.
 
 use super::json;
+use super::lower::{tag_of_key, unknown};
 use super::place::{Place, Places};
 use crate::config::{ConfigError, Problem};
 use crate::fabric::FabricError;
 use crate::keys::grants::{GrantError, GrantProblem};
 use postern_arm::error::ArmError;
+use postern_arm::id::ResourceId;
 
 /// Returns the error for what the loader found.
 pub(super) fn of_config(places: &Places<'_>, errors: &[ConfigError]) -> ArmError {
@@ -27,6 +29,12 @@ fn sum(mut errors: Vec<ArmError>) -> ArmError {
 
 fn one(places: &Places<'_>, error: &ConfigError) -> ArmError {
     let place = places.find(&error.key);
+    if let (Problem::UnknownKey(_), Some(place)) = (&error.problem, &place)
+        && let Some(tag) = tag_of_key(&place.property)
+        && let Some(why) = unknown(&place.id, tag)
+    {
+        return not_a_binding(&place.id, tag, &why);
+    }
     let text = in_ids(places, &error.problem.to_string());
     let (in_text, text) = split_code(&text);
     let code = in_text.unwrap_or_else(|| code(&error.problem, &error.key));
@@ -45,6 +53,12 @@ fn one(places: &Places<'_>, error: &ConfigError) -> ArmError {
     };
     let target = place.map_or_else(|| error.key.clone(), |place| place.target());
     ArmError::bad_request(code, message).at(target)
+}
+
+/// Returns the error for a tag that binds nothing of a resource, though it is called as one that does.
+pub(super) fn not_a_binding(id: &ResourceId, tag: &str, why: &str) -> ArmError {
+    let message = format!("{}: {why}", id.name());
+    ArmError::bad_request("InvalidTag", message).at(format!("{id}#tags.postern-{tag}"))
 }
 
 /// Returns a text with the IDs of resources in the place of keys of the configuration.

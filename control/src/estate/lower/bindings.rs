@@ -1,10 +1,12 @@
 //! What a resource is bound to on this host: by its tags, and by what was said beside it.
 
 use super::Lowerer;
-use crate::estate::dialect::OPEN;
+use crate::estate::dialect::{Dialect, OPEN, ServiceType};
 use crate::estate::json::{self, Object};
-use crate::estate::raise::FOLLOWS_TIMER;
+use crate::estate::kinds;
+use crate::estate::raise::{FOLLOWS_TIMER, NIC_BINDINGS, SERVICE_BINDINGS};
 use postern_arm::document::Document;
+use postern_arm::id::ResourceId;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,6 +69,56 @@ impl Form {
             }
         };
         read.unwrap_or_else(|| Value::from(text))
+    }
+}
+
+/// Returns the tags by which resources of a type are bound; none where tags bind nothing.
+pub(in crate::estate) fn tags_of(id: &ResourceId) -> Vec<String> {
+    let service = ServiceType::find(&id.kind());
+    let keys: &[&str] = if id.is(kinds::NIC.arm) {
+        NIC_BINDINGS
+    } else if id.is(kinds::VNET.arm) {
+        &["tenant"]
+    } else if id.is(kinds::POLICY.arm) {
+        &["tenant", "audit"]
+    } else if id.is(kinds::NAT_GATEWAY.arm) {
+        &[FOLLOWS_TIMER]
+    } else {
+        service.map_or(&[], |_| SERVICE_BINDINGS)
+    };
+    // Servers alone are open without rules.
+    let is_server = service.is_some_and(|kind| kind.dialect == Dialect::Server);
+    let has = |path: &[&str]| {
+        let first = path.first();
+        first.is_some_and(|first| keys.contains(first) || (is_server && *first == OPEN))
+    };
+    let tags = TAGS.iter().filter(|(_, path, _)| has(path));
+    tags.map(|(tag, ..)| format!("{PREFIX}{tag}")).collect()
+}
+
+/// Returns what is wrong with a tag that binds nothing of a resource of the type; nothing where it does.
+/// `tag` is without what all begin with.
+pub(in crate::estate) fn unknown(id: &ResourceId, tag: &str) -> Option<String> {
+    let known = tags_of(id);
+    let is_known = known.contains(&format!("{PREFIX}{tag}"));
+    (!is_known && !known.is_empty()).then(|| {
+        format!(
+            "the tag {PREFIX}{tag} binds nothing of a resource of the type {}; accepted: {}.",
+            id.kind(),
+            known.join(", ")
+        )
+    })
+}
+
+/// Returns the tag that set a key of a table, without what all begin with: the one of that name, or an
+/// unknown one.
+pub(in crate::estate) fn tag_of_key(key: &str) -> Option<&str> {
+    let known = TAGS.iter().find(|(_, path, _)| path.first() == Some(&key));
+    match known {
+        // Which of them it was cannot be told by the table.
+        Some((_, [_, _, ..], _)) => Some("front-*"),
+        Some((tag, ..)) => Some(tag),
+        None => key.strip_prefix(PREFIX),
     }
 }
 

@@ -9,7 +9,7 @@ mod security;
 mod service;
 
 pub use bindings::tags;
-pub(super) use bindings::{bindings, tagged};
+pub(super) use bindings::{bindings, tag_of_key, tagged, unknown};
 
 use super::dialect::ServiceType;
 use super::json::{self, Object};

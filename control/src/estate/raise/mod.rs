@@ -8,7 +8,8 @@ mod network;
 mod security;
 mod service;
 
-pub(super) use network::FOLLOWS_TIMER;
+pub(super) use network::{FOLLOWS_TIMER, NIC_BINDINGS};
+pub(super) use service::SERVICE_BINDINGS;
 
 use super::json::{self, Object};
 use super::kinds::{self, Kind};

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use toml::Table;
 
 /// What ARM has no property for.
-const NIC_BINDINGS: &[&str] = &["namespace", "device", "mtu", "offload"];
+pub(in crate::estate) const NIC_BINDINGS: &[&str] = &["namespace", "device", "mtu", "offload"];
 
 /// The binding of a NAT gateway whose idle timeout is the timer of the host: ARM has a default of its
 /// own.

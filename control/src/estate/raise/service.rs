@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use toml::Table;
 
 /// What ARM has no property for.
-const BINDINGS: &[&str] = &[
+pub(in crate::estate) const SERVICE_BINDINGS: &[&str] = &[
     "namespace",
     "device",
     "mtu",
@@ -47,7 +47,7 @@ impl Raiser<'_> {
             Dialect::Site => self.site(section, &mut properties),
         };
         let mut bound = Object::new();
-        copy(section, BINDINGS, &mut bound);
+        copy(section, SERVICE_BINDINGS, &mut bound);
         if is_open {
             bound.insert(OPEN.to_owned(), true.into());
         }

@@ -5,7 +5,8 @@ use crate::config::{Allow, AskedBackend, Permit, host_suffixes, permits};
 use crate::estate::dialect::ServiceType;
 use crate::estate::json::{self, Object};
 use crate::estate::kinds;
-use crate::estate::lower::{bindings, tagged};
+use crate::estate::lower::{bindings, tagged, unknown};
+use crate::estate::refusal::not_a_binding;
 use postern_arm::document::Document;
 use postern_arm::error::ArmError;
 use postern_arm::id::ResourceId;
@@ -46,7 +47,8 @@ pub(super) fn check(asked: &Asked<'_>) -> (Vec<ResourceId>, Vec<ArmError>) {
         for tag in &changed {
             refused.extend(subject.tag(tag, after.get(*tag)));
         }
-        if changed.iter().any(|tag| tag.starts_with(FRONT)) {
+        let is_front = |tag: &&&String| tag.starts_with(FRONT) && unknown(&new.id, tag).is_none();
+        if changed.iter().any(|tag| is_front(&tag)) {
             refused.extend(subject.front(&change.key, old, new, &after));
         }
     }
@@ -84,6 +86,9 @@ impl<'a> Subject<'a> {
 
     /// Checks one tag that is not of a front; without a value it went.
     fn tag(&self, tag: &str, value: Option<&String>) -> Option<ArmError> {
+        if let Some(why) = value.and_then(|_| unknown(self.id, tag)) {
+            return Some(not_a_binding(self.id, tag, &why));
+        }
         let name = self.name();
         // What is left when a tag goes is what the file says, but for these.
         let Some(text) = value else {

@@ -412,11 +412,6 @@ fn tags_that_name_nothing_are_opened_by_their_keys() {
         account(tag("refusal", "reset")),
         "keys of an `allow`",
     );
-    world.disallowed(
-        &team(ACCOUNTS, "acct"),
-        account(tag("colour", "red")),
-        "keys of an `allow`",
-    );
     // Only the host's own moves something out of the tenant that it was put into.
     world.ok(
         By::Host,
@@ -461,4 +456,67 @@ fn tags_of_what_is_not_bound_are_anybodys() {
             .namespace
             .is_attached()
     );
+}
+
+#[test]
+fn a_tag_that_binds_nothing_is_told_those_that_do() {
+    let world = allowing("keys = [\"mtu\"]");
+    let of_a_nic = "Microsoft.Network/networkInterfaces; accepted: postern-namespace, \
+                    postern-device, postern-mtu, postern-offload.";
+    let mut network = vnet("10.9.0.0/16");
+    network["tags"] = tag("mtu", "1400");
+    let server =
+        |tags: Value| json!({ "location": "koreacentral", "tags": tags, "properties": {} });
+    for (path, body, name, wanted) in [
+        (
+            team(NIC, "x"),
+            nic(tag("colour", "red")),
+            "colour",
+            of_a_nic,
+        ),
+        (
+            team(NIC, "x"),
+            nic(tag("host", "a.example")),
+            "host",
+            of_a_nic,
+        ),
+        (
+            team(NIC, "x"),
+            nic(tag("front-connect", "127.0.0.1:1")),
+            "front-",
+            of_a_nic,
+        ),
+        (
+            team(VNET, "v"),
+            network,
+            "mtu",
+            "Microsoft.Network/virtualNetworks; accepted: postern-tenant.",
+        ),
+        (
+            team(ACCOUNTS, "acct"),
+            account(tag("colour", "red")),
+            "colour",
+            "Microsoft.Storage/storageAccounts; accepted: postern-namespace, ",
+        ),
+        (
+            team("Microsoft.Sql/servers", "server"),
+            server(tag("colour", "red")),
+            "colour",
+            "postern-open-without-rules, postern-front-ports, ",
+        ),
+    ] {
+        for by in [By::Tenant, By::Host] {
+            let text = world.refused(by, "PUT", &path, body.clone());
+            assert!(text.contains("InvalidTag"), "{by:?} {text}");
+            assert!(
+                text.contains(&format!("the tag postern-{name}")),
+                "{by:?} {text}"
+            );
+            assert!(text.contains(wanted), "{by:?} {text}");
+            assert!(!text.contains("allow"), "{by:?} {text}");
+        }
+    }
+    let gateway = team("Microsoft.Network/natGateways", "nat");
+    let text = world.refused(By::Tenant, "PUT", &gateway, server(tag("mtu", "1400")));
+    assert!(text.contains("accepted: postern-follows-timer."), "{text}");
 }
