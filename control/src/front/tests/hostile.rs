@@ -147,8 +147,10 @@ async fn one_allowed_caller_that_holds_every_connection_keeps_nobody_out() {
         held.push(stream);
     }
     // It cannot have more; others get in, and what they have they keep.
-    let mut one_more = scene.call(ALLOWED).await;
-    assert!(one_more.read_u8().await.is_err());
+    // The reset may come before the connection is seen to be open.
+    if let Ok(mut one_more) = scene.try_call(ALLOWED).await {
+        assert!(one_more.read_u8().await.is_err());
+    }
     for _ in 0..20 {
         let mut stream = scene.call(SUBNET).await;
         assert!(rest(&mut stream).await.contains("is not allowed"));
