@@ -287,7 +287,7 @@ impl<H: Host> Fabric<H> {
         }
     }
 
-    /// Notes where fronts cannot listen, and says it if that is news.
+    /// Notes where fronts cannot listen, and says what is news: where one cannot, and where one can by now.
     pub(super) fn note_shut(&mut self, shut: Vec<Shut>) {
         for door in &shut {
             if !self.trouble.shut.contains(door) {
@@ -295,7 +295,24 @@ impl<H: Host> Fabric<H> {
                 warn!(%namespace, port, "a front cannot listen and waits: {reason}");
             }
         }
+        for Shut {
+            namespace, port, ..
+        } in self.opened(&shut)
+        {
+            info!(%namespace, port, "the front listens");
+        }
         self.trouble.shut = shut;
+    }
+
+    /// Returns where fronts waited that are still wanted and can listen now, where these cannot.
+    pub(super) fn opened(&self, shut: &[Shut]) -> Vec<&Shut> {
+        let doors = self.doors.sockets();
+        let is_open = |door: &&Shut| {
+            let is_same =
+                |other: &Shut| other.namespace == door.namespace && other.port == door.port;
+            doors.contains(&(door.namespace.clone(), door.port)) && !shut.iter().any(is_same)
+        };
+        self.trouble.shut.iter().filter(is_open).collect()
     }
 
     /// Puts back what was taken off the devices that were touched, and off those that are impaired.

@@ -251,6 +251,7 @@ mod tests {
             port: 443,
             host: None,
             ruling: Ruling::Deny(DeniedBy::EndpointPolicy),
+            slip: None,
             rule: None,
         };
         let view = call_view(&call);

@@ -205,6 +205,7 @@ pub(super) fn count_and_log(
         port: ends.port,
         host,
         ruling,
+        slip: None,
         rule: judge.rule(ruling).map(str::to_owned),
     };
     debug!(

@@ -21,17 +21,32 @@ pub struct Call {
     pub port: u16,
     /// The host that was asked for; absent if none was named.
     pub host: Option<String>,
-    /// What was decided.
+    /// What was decided; of what nothing was decided about, that it does not pass.
     pub ruling: Ruling,
+    /// What was wrong with it before anything was decided.
+    pub slip: Option<Slip>,
     /// The name of the rule that decided.
     pub rule: Option<String>,
+}
+
+/// What is wrong with a request that reached a resource and is answered without a look at its rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slip {
+    /// It is for another host than its connection (421).
+    Misdirected,
+    /// It cannot be read, or names no host that there is (400).
+    BadRequest,
 }
 
 impl Call {
     /// Returns why it was decided so, in one word.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
-        why(self.ruling)
+        match self.slip {
+            Some(Slip::Misdirected) => "misdirectedRequest",
+            Some(Slip::BadRequest) => "badRequest",
+            None => why(self.ruling),
+        }
     }
 }
 
@@ -99,6 +114,7 @@ mod tests {
             port: 443,
             host: None,
             ruling: Ruling::Deny(DeniedBy::EndpointPolicy),
+            slip: None,
             rule: None,
         }
     }

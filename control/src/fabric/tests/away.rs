@@ -316,6 +316,12 @@ fn a_front_opens_when_its_namespace_comes() {
     bench.apply(&with_front()).unwrap();
     let listens = |steps: &[String]| steps.iter().any(|step| step == "listen svc 443");
     assert!(!listens(&bench.state.steps()));
+    // What is told once it listens.
+    let waiting = bench.fabric.trouble.shut.clone();
+    assert!(bench.fabric.opened(&waiting).is_empty(), "it waits still");
+    let told = bench.fabric.opened(&[]);
+    let told: Vec<_> = told.iter().map(|door| door.port).collect();
+    assert_eq!(told, [443]);
     miss(&bench, &[]);
     assert!(look(&mut bench).has_changed);
     assert!(listens(&bench.state.steps()));

@@ -61,6 +61,39 @@ async fn each_request_is_judged_inside_tls() {
 }
 
 #[tokio::test]
+async fn what_is_answered_without_a_look_at_the_rules_is_logged_too() {
+    let scene = scene(http_echo().await, Behind::Clear).await;
+    let unreadable = "GET / HTTP/1.1\r\nHost: a b\r\n\r\n".to_owned();
+    for asked in [get(FABRIKAM), get("127.0.0.1"), unreadable] {
+        let mut stream = call(&scene, ALLOWED, "http/1.1").await;
+        stream.write_all(asked.as_bytes()).await.unwrap();
+        assert!(rest(&mut stream).await.starts_with("HTTP/1.1 4"));
+    }
+    let desk = scene.front.desk("contoso");
+    let calls = desk.log.calls();
+    let told: Vec<_> = calls
+        .iter()
+        .map(|call| {
+            (
+                call.reason(),
+                call.ruling.is_allowed(),
+                call.host.as_deref(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("misdirectedRequest", false, Some(FABRIKAM)),
+        ("misdirectedRequest", false, None),
+        ("badRequest", false, None),
+    ];
+    assert_eq!(told, expected);
+    // Nothing was decided: it counts as no call.
+    assert_eq!(desk.denied_network_rules.get(), 0);
+    // Whoever names another account tells it nothing.
+    assert!(scene.front.desk("fabrikam").log.calls().is_empty());
+}
+
+#[tokio::test]
 async fn an_old_request_without_a_host_goes_on_with_the_name_of_its_connection() {
     let scene = scene(http_echo().await, Behind::Clear).await;
     for asked in [

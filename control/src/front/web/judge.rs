@@ -8,12 +8,13 @@ use crate::front::connection::{Shared, count_and_log};
 use crate::front::counters::{Desk, ListenerCounters};
 use crate::front::door::{Door, Doors};
 use crate::front::http::{Head, HeadError};
+use crate::front::log::{Call, Slip};
 use crate::front::places::{Phase, Place};
 use crate::front::protocol::Protocol;
 use crate::front::refusal::reply::Reply;
 use crate::front::refusal::{Cause, Refusal, bad_request, misdirected, unavailable};
 use crate::model::NamespaceRef;
-use postern_dataplane::policy::Ruling;
+use postern_dataplane::policy::{DeniedBy, Ruling};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -54,20 +55,20 @@ impl Court {
     /// Judges a request.
     pub(super) fn judge(&self, head: &Head) -> Verdict {
         let name = match (&self.tls, &head.host, head.address) {
-            (Some((_, Some(name))), Some(host), _) if name != host => {
-                return Verdict::Answer(misdirected());
+            (Some((door, Some(name))), Some(host), _) if name != host => {
+                return self.misdirected(door, head);
             }
-            (Some((_, Some(_))), None, Some(_)) => return Verdict::Answer(misdirected()),
+            (Some((door, Some(_))), None, Some(_)) => return self.misdirected(door, head),
             (Some((_, Some(name))), ..) => Some(name.as_str()),
             // An address that was not called may mean something to the backend.
             (_, None, Some(address)) if called(address).ok() != Some(self.ends.vip) => {
-                return self.nobody();
+                return self.nobody(head);
             }
             (_, host, _) => host.as_deref(),
         };
         let doors = self.shared.doors();
         let Ok(door) = doors.find(&self.namespace, &self.ends, name) else {
-            return self.nobody();
+            return self.nobody(head);
         };
         let spoken = door.front.protocol(self.ends.port);
         let is_here = match &self.tls {
@@ -76,7 +77,7 @@ impl Court {
             Some((_, Some(_))) => door.front.terminates && spoken == Some(Protocol::Tls),
         };
         if !is_here {
-            return Verdict::Answer(misdirected());
+            return self.misdirected(&door, head);
         }
         match self.decide(&doors, &door, head.host.clone()) {
             Ok(case) => Verdict::Forward(case),
@@ -130,8 +131,40 @@ impl Court {
         }
     }
 
-    fn nobody(&self) -> Verdict {
+    fn misdirected(&self, door: &Door, head: &Head) -> Verdict {
+        self.log(door, head.host.clone(), Slip::Misdirected);
+        Verdict::Answer(misdirected())
+    }
+
+    /// Logs a request that is answered without a look at the rules of the resource that it reached.
+    fn log(&self, door: &Door, host: Option<String>, slip: Slip) {
+        let doors = self.shared.doors();
+        let caller = self.ends.caller;
+        let call = Call {
+            at: SystemTime::now(),
+            caller,
+            caller_port: self.ends.caller_port,
+            subnet: doors.judge.subnet(&caller).map(str::to_owned),
+            port: self.ends.port,
+            host,
+            ruling: Ruling::Deny(DeniedBy::NoSuchResource),
+            slip: Some(slip),
+            rule: None,
+        };
+        self.shared.desk(&door.name).log.add(call);
+    }
+
+    /// Logs a request that is answered by 400 where TLS told which resource it reached: without, it
+    /// reached none, and the counters of the listener have it.
+    fn log_bad(&self, host: Option<String>) {
+        if let Some((door, _)) = &self.tls {
+            self.log(door, host, Slip::BadRequest);
+        }
+    }
+
+    fn nobody(&self, head: &Head) -> Verdict {
         self.counters.unknown_name.count();
+        self.log_bad(head.host.clone());
         Verdict::Answer(bad_request("Invalid Hostname"))
     }
 
@@ -142,6 +175,7 @@ impl Court {
         } else {
             self.counters.malformed.count();
         }
+        self.log_bad(None);
         match error {
             HeadError::BadHost => bad_request("Invalid Hostname"),
             _ => bad_request("Invalid Request"),
