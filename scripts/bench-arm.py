@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the control plane with many networks, over the control socket.
 
-    cargo build --release -p postern-control
+    cargo build --release -p postern-daemon
     sudo scripts/bench-arm.py target/release/postern
 
 A daemon of its own in a temporary directory, without any NIC: a template of 2,000 resources is deployed
