@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Checks that every "section N" in comments and pages leads to a section of docs/reference.
+"""Checks that what comments and pages cite is there: every "section N" in docs/reference, and every
+file of this repository that a page names.
 
-Prints each citation that leads nowhere as FILE: CITATION, and exits with 1 if there is one.
+Prints each citation that leads nowhere, and exits with 1 if there is one.
 """
 
 import re
@@ -16,6 +17,8 @@ PAGES = ["azure-semantics", "wire-identity", "arm-clients", "speed"]
 OTHERS = re.compile(r"\b(RFC \d+|virtio [\d.]+)\W*$")
 NUMBER = r"\d+(?:\.\d+)?"
 CITATION = re.compile(rf"\b[Ss]ections? ({NUMBER}(?:(?:, | and | to ){NUMBER})*)")
+# A file or folder, as pages name it.
+NAMED = re.compile(r"`((?:control|dataplane|tests|scripts|config|docs)/[\w./-]+)`")
 # How far in front of a citation its page is named.
 NEAR = 40
 
@@ -62,6 +65,12 @@ def main() -> int:
         if path.parent == REFERENCE or path.name in {"CHANGELOG.md", "citations.py"}:
             continue
         text = prose(path)
+        if path.suffix == ".md":
+            for name in NAMED.findall(text):
+                count += 1
+                if not Path(name).exists() and not Path(f"{name}.rs").exists():
+                    wrong += 1
+                    print(f"{path}: there is no {name}", file=sys.stderr)
         for citation in CITATION.finditer(text):
             page = page_of(text[max(0, citation.start() - NEAR) : citation.start()])
             if page is None:
