@@ -11,6 +11,7 @@ pub mod engine;
 pub mod flow;
 pub mod identity;
 mod index;
+#[cfg(feature = "io")]
 pub mod io;
 pub mod lpm;
 pub mod policy;

@@ -8,6 +8,7 @@
 //! token <- rest`. Nothing here knows a packet, a socket or the TOML file.
 
 pub mod cancel;
+pub mod clock;
 pub mod date;
 pub mod deploy;
 pub mod document;

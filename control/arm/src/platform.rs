@@ -1,5 +1,6 @@
 //! What stands behind the resources.
 
+use crate::clock::ProcessorTime;
 use crate::error::ArmError;
 use crate::estate::Estate;
 use crate::id::ResourceId;
@@ -60,6 +61,9 @@ pub trait Platform: Send + Sync {
     ///
     /// There is no such list or region.
     fn regional(&self, location: &str, what: &str) -> Result<Value, ArmError>;
+
+    /// Returns the clock that the work of a request is bounded by.
+    fn processor_time(&self) -> ProcessorTime;
 
     /// Returns the names of the regions.
     fn locations(&self) -> Vec<String>;

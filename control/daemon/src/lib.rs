@@ -5,6 +5,7 @@
 
 mod background;
 pub mod cli;
+mod clock;
 pub mod daemon;
 pub mod fabric;
 #[cfg(test)]

@@ -1,5 +1,10 @@
 //! Two weeks of Microsoft's file: exactly what came and went, held against a plain reading of both.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "test code"
+)]
 
 use postern_network::catalog::{Catalog, ServiceChange};
 use serde_json::Value;

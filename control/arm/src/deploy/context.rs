@@ -2,6 +2,7 @@
 //! the host.
 
 use crate::cancel::Cancel;
+use crate::clock::ProcessorTime;
 use crate::error::ArmError;
 use crate::id::{ResourceId, Scope};
 use crate::template::limits::Limits;
@@ -97,6 +98,8 @@ pub struct DeployContext<'a> {
     pub list: &'a List<'a>,
     /// What the deployment may take.
     pub limits: Limits,
+    /// The clock that its time is bounded by.
+    pub clock: ProcessorTime,
     /// Whether the client still waits.
     pub cancel: Cancel,
 }

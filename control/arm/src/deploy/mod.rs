@@ -106,7 +106,7 @@ pub fn what_if<R: Resources>(
         "InvalidTemplateDeployment",
         true,
     )?;
-    let budget = Budget::new(ctx.limits, ctx.cancel.clone());
+    let budget = Budget::new(ctx.limits, ctx.clock, ctx.cancel.clone());
     let shower = whatif::Shower {
         resources: &*resources,
         budget: &budget,
@@ -155,7 +155,7 @@ fn perform<R: Resources>(
         ctx.deployer.clone(),
         ctx.now,
         ctx.entropy,
-        Budget::new(ctx.limits, ctx.cancel.clone()),
+        Budget::new(ctx.limits, ctx.clock, ctx.cancel.clone()),
     );
     let limited = |problem: Problem| Located::from(problem).error("");
     // Beside the template as it was sent there are its resources and its names.

@@ -14,7 +14,6 @@ use crate::cancel::Cancel;
 use crate::deploy::{Journal, Steps};
 use crate::error::ArmError;
 use crate::estate::Estate;
-use crate::template::budget::processor_time;
 use crate::template::limits::Limits;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,8 +48,9 @@ impl Api {
     where
         A: Fn(&mut Journal, &State) -> Result<R, ArmError>,
     {
-        let began = processor_time();
-        let took = || processor_time().saturating_sub(began);
+        let clock = self.platform.processor_time();
+        let began = clock();
+        let took = || clock().saturating_sub(began);
         for _ in 0..TRIES {
             let state = self.state();
             let (stage, gate) = begin(change.caller, &state);

@@ -293,6 +293,7 @@ fn with_context<R>(
             Caller::Local => Limits::host(),
             Caller::Principal(..) => Limits::azure(),
         },
+        clock: call.api.platform.processor_time(),
         cancel: call.request.cancel.clone(),
         authorize: &authorise,
         list: &list,

@@ -10,7 +10,7 @@ use super::limits::Limits;
 use super::problem::Problem;
 use super::value::Held;
 use crate::cancel::Cancel;
-use rustix::time::{ClockId, clock_gettime};
+use crate::clock::ProcessorTime;
 use serde_json::{Map, Value};
 use std::cell::Cell;
 use std::time::Duration;
@@ -45,6 +45,7 @@ pub const MAX_COUNT: usize = 10_000;
 pub struct Budget {
     limits: Limits,
     cancel: Cancel,
+    clock: ProcessorTime,
     began: Duration,
     work: Cell<u64>,
     look: Cell<u64>,
@@ -72,11 +73,12 @@ pub struct Taken {
 impl Budget {
     /// Returns a budget of which nothing is taken.
     #[must_use]
-    pub fn new(limits: Limits, cancel: Cancel) -> Self {
+    pub fn new(limits: Limits, clock: ProcessorTime, cancel: Cancel) -> Self {
         Self {
             limits,
             cancel,
-            began: processor_time(),
+            began: clock(),
+            clock,
             work: Cell::new(0),
             look: Cell::new(LOOK),
             live: Cell::new(0),
@@ -139,7 +141,7 @@ impl Budget {
         if self.cancel.is_cancelled() {
             return Err(Problem::Cancelled);
         }
-        match processor_time().saturating_sub(self.began) > self.limits.time {
+        match (self.clock)().saturating_sub(self.began) > self.limits.time {
             true => Err(Problem::Limit("it takes more than 1.5 s of processor time")),
             false => Ok(()),
         }
@@ -384,12 +386,4 @@ fn count(value: &Value, most: usize, sum: &mut Size) {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
-}
-
-/// Returns how long this thread has run on a processor: waiting for one is nobody's fault.
-pub(crate) fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-    let nanos = u32::try_from(time.tv_nsec).unwrap_or_default();
-    Duration::new(seconds, nanos)
 }

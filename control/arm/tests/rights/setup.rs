@@ -1,6 +1,7 @@
 //! The world that the calls are made in, as the API has it and as the oracle has it.
 
 use crate::oracle::{Given, Oracle, Person, Role};
+use postern_arm::clock::ProcessorTime;
 use postern_arm::error::ArmError;
 use postern_arm::estate::Estate;
 use postern_arm::id::ResourceId;
@@ -9,8 +10,10 @@ use postern_arm::principals::{Principal, Secret};
 use postern_arm::rest::{Api, ApiConfig, Request, Subscription, Tenant};
 use postern_arm::roles::{Permission, RoleAssignment, RoleDefinition};
 use postern_arm::token::{Grant, TokenKey};
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 pub(crate) const TENANTS: [&str; 2] = [
     "22222222-0000-4000-8000-000000000001",
@@ -112,6 +115,10 @@ impl Platform for Host {
 
     fn regional(&self, _: &str, what: &str) -> Result<Value, ArmError> {
         Err(ArmError::new(404, "NotFound", what))
+    }
+
+    fn processor_time(&self) -> ProcessorTime {
+        || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap()
     }
 
     fn locations(&self) -> Vec<String> {

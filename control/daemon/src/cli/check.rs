@@ -2,7 +2,7 @@
 //! they would take and is probably not meant.
 
 use super::output::{counted, print};
-use super::{CatalogArgs, CliError};
+use super::{CatalogArgs, CliError, files};
 use crate::fabric::check_namespaces;
 use clap::Args;
 use postern_dataplane::policy::Epoch;
@@ -61,7 +61,7 @@ struct Checked<'f> {
 impl<'f> Checked<'f> {
     fn read(file: &'f Path, catalog: &Catalog) -> Result<Self, CliError> {
         let refused = |errors: config::ConfigErrors| CliError::Refused(errors.to_string());
-        let parsed = config::read(file).map_err(refused)?;
+        let parsed = files::config(file).map_err(refused)?;
         let model = config::check(file, &parsed, catalog).map_err(refused)?;
         Ok(Self {
             file,

@@ -16,6 +16,7 @@ mod diff;
 mod down;
 mod endpoint;
 mod export;
+mod files;
 mod flows;
 mod nsg;
 mod output;
@@ -126,7 +127,7 @@ impl CatalogArgs {
     fn load(&self) -> Result<Catalog, CatalogError> {
         self.service_tags
             .as_deref()
-            .map_or_else(Catalog::bundled, Catalog::load)
+            .map_or_else(Catalog::bundled, files::catalog)
     }
 }
 

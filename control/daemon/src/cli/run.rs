@@ -1,6 +1,6 @@
 //! `postern run`.
 
-use super::{CatalogArgs, CliError};
+use super::{CatalogArgs, CliError, files};
 use crate::daemon::{Caught, ConfigFile, ServerError, serve};
 use crate::store::DEFAULT_DIR;
 use clap::Args;
@@ -63,7 +63,7 @@ pub(super) fn run(
 /// Reads the configuration, which must be one that the loader accepts.
 fn read(path: &Path, catalog: &Catalog) -> Result<(ConfigFile, Source), CliError> {
     let refused = |errors: ConfigErrors| CliError::Refused(errors.to_string());
-    let parsed = config::read(path).map_err(refused)?;
+    let parsed = files::config(path).map_err(refused)?;
     let model = config::check(path, &parsed, catalog).map_err(refused)?;
     let Parsed { table, source } = parsed;
     // The daemon may read it again from elsewhere.

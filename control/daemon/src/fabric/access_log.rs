@@ -160,7 +160,12 @@ mod tests {
             env!("CARGO_MANIFEST_DIR"),
             "/../../config/secured-service.toml"
         );
-        let model = config::load(Path::new(path), &catalog).unwrap();
+        let model = config::parse(
+            Path::new(path),
+            &std::fs::read_to_string(path).unwrap(),
+            &catalog,
+        );
+        let model = model.unwrap();
         let mut numbers = PortNumbers::default();
         let compiled = compile(&model, &catalog, Epoch(1), &mut numbers).unwrap();
         let counts = decided(&model, &compiled.names, &Counters::default());

@@ -3,7 +3,9 @@
 mod crowd;
 
 use super::*;
+use crate::clock::processor_time;
 use crate::fixtures::Scratch;
+use postern_arm::clock::ProcessorTime;
 use postern_arm::error::ArmError;
 use postern_arm::estate::{Estate, Settings};
 use postern_arm::id::ResourceId;
@@ -64,6 +66,10 @@ impl Platform for Host {
 
     fn regional(&self, _: &str, _: &str) -> Result<Value, ArmError> {
         Ok(Value::Null)
+    }
+
+    fn processor_time(&self) -> ProcessorTime {
+        processor_time
     }
 
     fn locations(&self) -> Vec<String> {

@@ -20,10 +20,12 @@
 //! waits for a compiler or for the disk.
 
 use super::{Side, effects, explain};
+use crate::clock::processor_time;
 use crate::fabric::{Applied, Draft, Fabric, FabricError, Seen, Watched};
 use crate::protocol::view::TagsChangesView;
 use crate::protocol::{Fault, FaultCode};
 use crate::store::{Commit, Store, StoreError};
+use postern_arm::clock::ProcessorTime;
 use postern_arm::document::Origin;
 use postern_arm::error::ArmError;
 use postern_arm::estate::Estate;
@@ -269,6 +271,10 @@ impl Platform for Live {
     fn regional(&self, location: &str, what: &str) -> Result<Value, ArmError> {
         let catalog = self.catalog();
         spelling::regional(&catalog, location, what)
+    }
+
+    fn processor_time(&self) -> ProcessorTime {
+        processor_time
     }
 
     fn locations(&self) -> Vec<String> {

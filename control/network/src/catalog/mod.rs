@@ -21,7 +21,6 @@ pub use services::{Locations, Scope, Service};
 use file::TagFile;
 use ipnet::Ipv4Net;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::Path;
 
 /// The bundled file; `config/README.md` says where it comes from.
 const BUNDLED: &[u8] = include_bytes!("../../../../config/service-tags.json");
@@ -57,33 +56,11 @@ impl Catalog {
         Self::from_bytes(BUNDLED_NAME, BUNDLED)
     }
 
-    /// Reads a service-tag file.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be read, is not JSON, is not shaped as Microsoft's files are, or holds no
-    /// tag of a known service.
-    pub fn load(path: &Path) -> Result<Self, CatalogError> {
-        let bytes = std::fs::read(path).map_err(|source| CatalogError::Read {
-            file: path.to_owned(),
-            source,
-        })?;
-        let catalog = Self::from_bytes(&path.display().to_string(), &bytes)?;
-        let overlaps = catalog.overlaps();
-        if let Some(first) = overlaps.first() {
-            tracing::warn!(
-                file = %path.display(), count = overlaps.len(), %first,
-                "prefixes of two services overlap: the longest prefix decides, then the name"
-            );
-        }
-        Ok(catalog)
-    }
-
     /// Reads the bytes of a service-tag file; `source` is what errors call it.
     ///
     /// # Errors
     ///
-    /// As [`Catalog::load`], but for reading.
+    /// They are not JSON, not shaped as Microsoft's files are, or hold no tag of a known service.
     pub fn from_bytes(source: &str, bytes: &[u8]) -> Result<Self, CatalogError> {
         let TagFile {
             change_number,

@@ -377,17 +377,6 @@ fn a_cut_or_doubled_file_is_refused() {
 }
 
 #[test]
-fn a_missing_file_is_named() {
-    let error = Catalog::load(Path::new("/nonexistent/tags.json"))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.starts_with("/nonexistent/tags.json: cannot be read: "),
-        "{error}"
-    );
-}
-
-#[test]
 fn overlaps_of_two_services_are_found_and_no_others() {
     let tag = |name: &str, prefixes: &str| {
         format!(

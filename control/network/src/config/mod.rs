@@ -46,34 +46,11 @@ use section::Errors;
 use std::path::Path;
 use toml::Table;
 
-/// Reads a configuration file.
-///
-/// # Errors
-///
-/// The file cannot be read, is not TOML, or declares something that cannot be; the error names
-/// every such place.
-pub fn load(path: &Path, catalog: &Catalog) -> Result<Model, ConfigErrors> {
-    check(path, &read(path)?, catalog)
-}
-
-/// Reads a file whose TOML is looked at later.
-///
-/// # Errors
-///
-/// It cannot be read, or is not TOML.
-pub fn read(path: &Path) -> Result<Parsed, ConfigErrors> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigErrors::Read {
-        file: path.to_owned(),
-        source,
-    })?;
-    parse_text(path, &text)
-}
-
 /// Reads a configuration; `file` is what errors call it.
 ///
 /// # Errors
 ///
-/// As [`load`], but for reading.
+/// It is not TOML, or declares something that cannot be; the error names every such place.
 pub fn parse(file: &Path, text: &str, catalog: &Catalog) -> Result<Model, ConfigErrors> {
     check(file, &parse_text(file, text)?, catalog)
 }

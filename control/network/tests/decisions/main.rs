@@ -5,6 +5,7 @@
 //!
 //! Seeds are fixed. `ORACLE_SEED=N` takes other ones, `ORACLE_ONLY=N` one topology alone.
 #![allow(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,

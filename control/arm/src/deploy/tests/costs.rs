@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::cancel::Cancel;
+use crate::clock::processor_time;
 use crate::estate::{Estate, Settings, Stage};
-use crate::template::budget::processor_time;
 use crate::template::limits::Limits;
 use serde_json::{Map, json};
 use std::time::Duration;

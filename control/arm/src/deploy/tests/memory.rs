@@ -102,6 +102,7 @@ pub(in super::super) fn with_authority<R>(
         entropy: 7,
         authorize,
         limits: crate::template::limits::Limits::host(),
+        clock: crate::clock::processor_time,
         cancel: crate::cancel::Cancel::default(),
         list: &|id, _, action, _| {
             Ok(

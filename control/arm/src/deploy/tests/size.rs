@@ -1,7 +1,7 @@
 //! Big templates, and those that are made to be too big.
 
 use super::*;
-use crate::template::budget::processor_time;
+use crate::clock::processor_time;
 use serde_json::json;
 use std::time::Duration;
 

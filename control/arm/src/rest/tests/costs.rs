@@ -1,7 +1,7 @@
 //! What one request can take: processor time and memory, over a table of those that mean no good.
 
 use super::*;
-use crate::template::budget::processor_time;
+use crate::clock::processor_time;
 use std::fmt::Write as _;
 use std::time::Duration;
 

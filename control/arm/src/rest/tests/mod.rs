@@ -91,6 +91,10 @@ impl Platform for Host {
         }
     }
 
+    fn processor_time(&self) -> crate::clock::ProcessorTime {
+        crate::clock::processor_time
+    }
+
     fn locations(&self) -> Vec<String> {
         vec!["koreacentral".into(), "eastus2".into()]
     }

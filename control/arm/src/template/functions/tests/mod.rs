@@ -13,6 +13,7 @@ use super::super::value::Held;
 use super::super::world::Nowhere;
 use super::Problem;
 use crate::cancel::Cancel;
+use crate::clock::processor_time;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ fn evaluate_in(text: &str, phase: Phase, template: &Value) -> Result<Value, Prob
         json!({ "objectId": "o1" }),
         Duration::from_secs(1_586_271_194),
         1,
-        Budget::new(Limits::host(), Cancel::default()),
+        Budget::new(Limits::host(), processor_time, Cancel::default()),
     );
     let place = Place {
         scope: "/subscriptions/s1/resourceGroups/rg".parse().unwrap(),

@@ -8,7 +8,9 @@ mod shares;
 mod tags;
 
 use super::*;
+use crate::clock::processor_time;
 use crate::https::api_config;
+use postern_arm::clock::ProcessorTime;
 use postern_arm::date::now;
 use postern_arm::error::ArmError;
 use postern_arm::platform::Platform;
@@ -104,6 +106,10 @@ impl Platform for Modelled {
 
     fn regional(&self, _: &str, _: &str) -> Result<Value, ArmError> {
         Ok(Value::Null)
+    }
+
+    fn processor_time(&self) -> ProcessorTime {
+        processor_time
     }
 
     fn locations(&self) -> Vec<String> {
