@@ -331,6 +331,11 @@ impl Counters {
         }
     }
 
+    /// Forgets the decisions on flows to resources that are no more.
+    pub(crate) fn retain_resources(&mut self, is_there: impl Fn(ResourceId) -> bool) {
+        self.resources.retain(|&resource, _| is_there(resource));
+    }
+
     /// Returns the counters of a port to change them, made at first use.
     #[inline]
     pub(crate) fn port_mut(&mut self, port: PortId) -> Option<&mut PortCounters> {

@@ -109,6 +109,19 @@ fn an_endpoint_is_let_in_by_its_subnet_and_nobody_else_is() {
     );
 }
 
+#[test]
+fn what_was_decided_of_a_resource_goes_with_it() {
+    let open = || account(&[subnet(42, 7)], None, Refusal::Reset);
+    let mut rig = Rig::new(with(1, &[STORAGE], open()));
+    rig.send_any(VM0, &syn("10.0.1.4:4000"));
+    let decided = |rig: &Rig| rig.engine.counters().resource(ACCOUNT);
+    assert_ne!(decided(&rig), ResourceCounters::default());
+    rig.engine.install(Arc::new(with(2, &[STORAGE], open())));
+    assert_ne!(decided(&rig), ResourceCounters::default(), "it stays");
+    rig.engine.install(Arc::new(world(3, &[STORAGE])));
+    assert_eq!(decided(&rig), ResourceCounters::default());
+}
+
 /// The order that avoids an outage: reference section 2.1.
 #[test]
 fn an_address_rule_stops_matching_when_the_endpoint_is_on() {

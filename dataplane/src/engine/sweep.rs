@@ -62,6 +62,9 @@ impl Engine {
                 self.counters.reset_port(PortId(at));
             }
         }
+        let access = &snapshot.access;
+        self.counters
+            .retain_resources(|resource| access.resource(resource).is_some());
         let before = self
             .sweep
             .take()

@@ -77,7 +77,7 @@ fn resource(
     let written = &service.resource.rules;
     let mut rules = Vec::with_capacity(written.rules.len());
     for rule in &written.rules {
-        let id = numbers.access_rule(format!("{}/{}", service.name, rule.name))?;
+        let id = numbers.access_rule(&format!("{}/{}", service.name, rule.name))?;
         let who = who(model, catalog, service, rule, numbers)?;
         rules.extend(who.map(|who| AccessRule {
             id,

@@ -6,6 +6,7 @@
 mod access;
 mod entries;
 mod inside;
+mod interned;
 mod nsg;
 mod numbers;
 mod outbound;
@@ -121,6 +122,7 @@ pub fn compile_learned(
     epoch: Epoch,
     numbers: &mut PortNumbers,
 ) -> Result<Compiled, CompileError> {
+    numbers.begin();
     numbers.keys.assign(model)?;
     numbers.keys.grant(model)?;
     let access = access::table(model, catalog, numbers)?;
@@ -159,7 +161,7 @@ pub fn compile_learned(
         snapshot,
         ports,
         unattached,
-        names: numbers.names(),
+        names: numbers.end(),
     })
 }
 

@@ -71,7 +71,7 @@ impl<'m> Groups<'m> {
         let defaults = default_rules();
         let own = nsg.rules.iter().map(|rule| (rule, false));
         for (rule, is_default) in own.chain(defaults.iter().map(|rule| (rule, true))) {
-            let number = numbers.rule(RuleName::new(&nsg.name, &rule.name, is_default))?;
+            let number = numbers.rule(&RuleName::new(&nsg.name, &rule.name, is_default))?;
             let compiled = self.rule(rule, number, &tags)?;
             if is_platform(&rule.destination) {
                 platform.push(compiled.clone());

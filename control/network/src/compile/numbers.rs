@@ -1,6 +1,7 @@
 //! Numbers that outlive a policy, and the names behind them.
 
 use super::CompileError;
+use super::interned::Interned;
 use crate::catalog::Service;
 use crate::keys::{Keys, Pins};
 use postern_dataplane::policy::{AccessRuleId, PortId, ResourceId, RuleId, ServiceId};
@@ -15,8 +16,8 @@ const MOST_PORTS: u16 = 4096;
 ///
 /// A port keeps its number as long as it is there. The number of a port that went away rests until
 /// no fresh one is left, and then the one that rested longest is given first, so that what the
-/// packet path still holds of the old port is never taken for the new one. Rules keep theirs for
-/// ever, because a flow remembers the rule that let it in. The keys of networks and subnets outlive
+/// packet path still holds of the old port is never taken for the new one. Rules and resources keep
+/// theirs for long ([`Interned`]), because a flow remembers the rule that let it in. The keys of networks and subnets outlive
 /// even the process.
 ///
 /// Compiling changes the numbers. Whoever may have to go back compiles with a clone and keeps it
@@ -26,33 +27,10 @@ pub struct PortNumbers {
     ports: HashMap<String, u16>,
     fresh: u16,
     resting: VecDeque<u16>,
-    rules: HashMap<RuleName, u32>,
-    rule_names: Vec<RuleName>,
-    resources: Interned,
-    access_rules: Interned,
+    rules: Interned<RuleName>,
+    resources: Interned<String>,
+    access_rules: Interned<String>,
     pub(super) keys: Keys,
-}
-
-/// Names that get a number for ever.
-#[derive(Clone, Debug, Default)]
-struct Interned {
-    numbers: HashMap<String, u32>,
-    names: Vec<String>,
-}
-
-impl Interned {
-    fn number(&mut self, what: &'static str, name: &str) -> Result<u32, CompileError> {
-        if let Some(&number) = self.numbers.get(name) {
-            return Ok(number);
-        }
-        let count = self.names.len();
-        let most = usize::try_from(u32::MAX).unwrap_or(usize::MAX);
-        let too_many = CompileError::TooMany { what, count, most };
-        let number = u32::try_from(count).map_err(|_| too_many)?;
-        self.numbers.insert(name.to_owned(), number);
-        self.names.push(name.to_owned());
-        Ok(number)
-    }
 }
 
 impl PortNumbers {
@@ -134,22 +112,24 @@ impl PortNumbers {
         self.resting.pop_front().ok_or(none_left)
     }
 
+    /// Begins a policy, before anything is asked for a number.
+    pub(super) fn begin(&mut self) {
+        self.rules.begin();
+        self.resources.begin();
+        self.access_rules.begin();
+    }
+
+    /// Ends a policy that has all its numbers, and returns the names behind them.
+    pub(super) fn end(&mut self) -> Names {
+        self.rules.end();
+        self.resources.end();
+        self.access_rules.end();
+        self.names()
+    }
+
     /// Returns the number of a rule.
-    pub(super) fn rule(&mut self, name: RuleName) -> Result<RuleId, CompileError> {
-        if let Some(&number) = self.rules.get(&name) {
-            return Ok(RuleId(number));
-        }
-        let count = self.rule_names.len();
-        let most = usize::try_from(u32::MAX).unwrap_or(usize::MAX);
-        let too_many = CompileError::TooMany {
-            what: "security rules",
-            count,
-            most,
-        };
-        let number = u32::try_from(count).map_err(|_| too_many)?;
-        self.rules.insert(name.clone(), number);
-        self.rule_names.push(name);
-        Ok(RuleId(number))
+    pub(super) fn rule(&mut self, name: &RuleName) -> Result<RuleId, CompileError> {
+        self.rules.number("security rules", name).map(RuleId)
     }
 
     /// Returns the number of the resource with this ID.
@@ -159,13 +139,13 @@ impl PortNumbers {
     }
 
     /// Returns the number of a network rule, by the names of its service, list and own.
-    pub(super) fn access_rule(&mut self, name: String) -> Result<AccessRuleId, CompileError> {
-        let number = self.access_rules.number("network rules", &name);
+    pub(super) fn access_rule(&mut self, name: &String) -> Result<AccessRuleId, CompileError> {
+        let number = self.access_rules.number("network rules", name);
         number.map(AccessRuleId)
     }
 
     /// Returns the names behind the numbers.
-    pub(super) fn names(&self) -> Names {
+    fn names(&self) -> Names {
         let ports = self
             .ports
             .iter()
@@ -173,9 +153,9 @@ impl PortNumbers {
             .collect();
         Names {
             ports,
-            rules: self.rule_names.clone(),
-            resources: self.resources.names.clone(),
-            access_rules: self.access_rules.names.clone(),
+            rules: self.rules.names(),
+            resources: self.resources.names(),
+            access_rules: self.access_rules.names(),
         }
     }
 }
@@ -214,32 +194,30 @@ impl fmt::Display for RuleName {
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     ports: HashMap<u16, String>,
-    rules: Vec<RuleName>,
-    resources: Vec<String>,
-    access_rules: Vec<String>,
+    rules: HashMap<u32, RuleName>,
+    resources: HashMap<u32, String>,
+    access_rules: HashMap<u32, String>,
 }
 
 impl Names {
     /// Returns the resource ID behind a number, in lower case.
     #[must_use]
     pub fn resource(&self, id: ResourceId) -> Option<&str> {
-        let at = usize::try_from(id.0).ok()?;
-        self.resources.get(at).map(String::as_str)
+        self.resources.get(&id.0).map(String::as_str)
     }
 
     /// Returns the number of the resource with this ID.
     #[must_use]
     pub fn resource_id(&self, id: &str) -> Option<ResourceId> {
         let mut names = self.resources.iter();
-        let at = names.position(|name| name.eq_ignore_ascii_case(id))?;
-        u32::try_from(at).ok().map(ResourceId)
+        let found = names.find(|(_, name)| name.eq_ignore_ascii_case(id))?;
+        Some(ResourceId(*found.0))
     }
 
     /// Returns the name of a network rule, as `contoso/ipRules/20.0.0.9`.
     #[must_use]
     pub fn access_rule(&self, id: AccessRuleId) -> Option<&str> {
-        let at = usize::try_from(id.0).ok()?;
-        self.access_rules.get(at).map(String::as_str)
+        self.access_rules.get(&id.0).map(String::as_str)
     }
 
     /// Returns the name of a port, such as `nic/vm0`, `internet` or `service/svc`.
@@ -248,10 +226,10 @@ impl Names {
         self.ports.get(&id.0).map(String::as_str)
     }
 
-    /// Returns the name of a rule; rules of earlier policies keep theirs.
+    /// Returns the name of a rule; those of earlier policies have theirs for long.
     #[must_use]
     pub fn rule(&self, id: RuleId) -> Option<&RuleName> {
-        self.rules.get(usize::try_from(id.0).ok()?)
+        self.rules.get(&id.0)
     }
 
     /// Returns the name of a service.
@@ -303,15 +281,14 @@ mod tests {
     #[test]
     fn a_rule_keeps_number_and_name() {
         let mut numbers = PortNumbers::default();
-        let ssh = numbers.rule(RuleName::new("nsg1", "ssh", false)).unwrap();
-        let web = numbers.rule(RuleName::new("nsg1", "web", false)).unwrap();
+        let name = |rule| RuleName::new("nsg1", rule, false);
+        numbers.begin();
+        let ssh = numbers.rule(&name("ssh")).unwrap();
+        let web = numbers.rule(&name("web")).unwrap();
         assert_ne!(ssh, web);
+        assert_eq!(numbers.rule(&name("ssh")).unwrap(), ssh);
         assert_eq!(
-            numbers.rule(RuleName::new("nsg1", "ssh", false)).unwrap(),
-            ssh
-        );
-        assert_eq!(
-            numbers.names().rule(ssh).unwrap().to_string(),
+            numbers.end().rule(ssh).unwrap().to_string(),
             "nsg1/securityRules/ssh"
         );
     }
