@@ -27,7 +27,7 @@ pub(crate) async fn in_background<R: Send + 'static>(
         let _ = told.send(act());
     };
     thread::Builder::new()
-        .name("template".to_owned())
+        .name("request".to_owned())
         .spawn(work)?;
     heard.await.map_err(io::Error::other)
 }

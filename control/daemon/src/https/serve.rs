@@ -135,8 +135,14 @@ async fn answer(request: hyper::Request<Incoming>, shared: &Shared) -> hyper::Re
                     "The API has ended.",
                 ));
             };
-            let handled = tokio::task::spawn_blocking(move || api.handle(&request)).await;
-            (handled.map_err(std::io::Error::other), Some(turn))
+            // A change compiles what it touches; the control socket and packets go first.
+            let handled = if admitted.writes {
+                in_background(move || api.handle(&request)).await
+            } else {
+                let handled = tokio::task::spawn_blocking(move || api.handle(&request)).await;
+                handled.map_err(std::io::Error::other)
+            };
+            (handled, Some(turn))
         }
     };
     let answer = match handled {
