@@ -231,6 +231,8 @@ for at, name in enumerate(names):
         part, least = slack[name]
         is_flat = rise <= max(part * mean, least)
         print(f"  {name:12} mean {mean:.0f}, rise {rise:+.0f}: {'flat' if is_flat else 'NOT FLAT'}")
+        parts = [rows[len(rows) * n // 8 : len(rows) * (n + 1) // 8] for n in range(8)]
+        print(f"    by eighths of the run: {[round(sum(row[at] for row in rows) / max(len(rows), 1)) for rows in parts]}")
     failed |= not is_flat
 sys.exit(failed)
 EOF
