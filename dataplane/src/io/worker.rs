@@ -38,7 +38,7 @@ use super::{IoError, Tun};
 use crate::engine::{Engine, Share};
 use crate::policy::PortId;
 use crate::time::Now;
-use forward::{BATCH, BatchEnd, Buffers, forward_batch, forward_inbox, send_emitted};
+use forward::{BatchEnd, Buffers, forward_batch, forward_inbox, send_emitted};
 use handle::{Command, Install, Member, Removed};
 use inbox::{Inbox, Peers, ROOM};
 use pressure::{Batch, Pressure, Pressures};
@@ -155,7 +155,7 @@ impl Worker {
                 return;
             }
             // First, because what was handed over was read before what a device has now.
-            self.serve_inbox(BATCH);
+            self.serve_inbox(self.pressures.1.frames());
             let mut is_woken = false;
             for &Event { flags, data, .. } in &events {
                 match u16::try_from(data.u64()) {
@@ -279,15 +279,16 @@ impl Worker {
             Some(Errno::BADFD)
         } else {
             let now = self.now();
-            self.engine.limit_openings(self.pressures.0.most(port));
+            let pressure = self.pressures.0.of(port);
+            self.engine.limit_openings(pressure.most());
             let end = forward_batch(
                 &mut self.engine,
                 &self.devices,
                 &self.peers,
                 &mut self.buffers,
                 now,
-                port,
-                tun,
+                (port, tun),
+                pressure.frames(),
             );
             let batch = batch_of(&self.engine, end == BatchEnd::Full);
             self.pressures.0.note(port, now, batch);

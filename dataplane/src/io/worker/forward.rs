@@ -85,17 +85,17 @@ impl BatchEnd {
     }
 }
 
-/// Moves up to [`BATCH`] frames out of `tun`.
+/// Moves up to `most` frames, and no more than [`BATCH`], out of a device.
 pub(super) fn forward_batch(
     engine: &mut Engine,
     devices: &Devices,
     peers: &Peers,
     buffers: &mut Buffers,
     now: Now,
-    port: PortId,
-    tun: &Tun,
+    (port, tun): (PortId, &Tun),
+    most: usize,
 ) -> BatchEnd {
-    let mut left = BATCH;
+    let mut left = most.min(BATCH);
     let mut heads = [(VnetHdr::default(), 0); AHEAD];
     while left > 0 {
         let room = heads.get_mut(..left).unwrap_or_default();

@@ -3,21 +3,23 @@
 //! The kernel keeps as many frames of a device as its queue is long, and drops whatever comes then: a
 //! flood that opens a flow with each packet, which costs several times what an established flow's
 //! packet does, pushes out the answers to everybody else's flows behind the same device. So where
-//! batch after batch is full and more than a quarter of it would open flows from outside, only a few
+//! batch after batch is full and more than a quarter of it would open flows from outside, only an eighth
 //! of each batch may, until a second has passed in which no batch wanted more. The others are dropped
 //! before anything is looked up for them ([`DropReason::TooManyOpenings`]); what belongs to a flow is
-//! not touched.
+//! not touched. The batches of such a device are short, so that others come round sooner.
 //!
 //! [`DropReason::TooManyOpenings`]: crate::stats::DropReason::TooManyOpenings
 
+use super::forward::BATCH;
 use crate::policy::PortId;
 use crate::time::Now;
 use std::time::Duration;
 
 /// More openings than this in a full batch, a quarter of it, are a sign of a flood.
 const MANY: u32 = 16;
-/// Openings that each batch may have under pressure: an eighth of a full one.
-const FEW: u32 = 8;
+/// Frames of a batch under pressure, and openings that it may have.
+const SHORT: usize = 16;
+const FEW: u32 = 2;
 /// Full batches in a row after which a device is under pressure: together as long as the kernel's queue.
 const FULL: u8 = 8;
 /// How long a device stays under pressure without a batch that wants more than it may have.
@@ -47,6 +49,11 @@ impl Pressure {
         if self.wanted.is_some() { FEW } else { u32::MAX }
     }
 
+    /// Returns how many frames the next batch may have.
+    pub(super) fn frames(self) -> usize {
+        if self.wanted.is_some() { SHORT } else { BATCH }
+    }
+
     /// Notes what a batch was like.
     pub(super) fn note(&mut self, now: Now, batch: Batch) {
         self.full = if batch.is_full && batch.openings > MANY {
@@ -69,13 +76,10 @@ impl Pressure {
 pub(super) struct Pressures(Vec<Pressure>);
 
 impl Pressures {
-    /// Returns how many flows from outside the next batch of a port's device may open.
-    pub(super) fn most(&self, port: PortId) -> u32 {
-        self.0
-            .get(usize::from(port.0))
-            .copied()
-            .unwrap_or_default()
-            .most()
+    /// Returns the pressure of a port's device.
+    pub(super) fn of(&self, port: PortId) -> Pressure {
+        let found = self.0.get(usize::from(port.0));
+        found.copied().unwrap_or_default()
     }
 
     /// Notes what a batch of a port's device was like.

@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::io::packets::{Checksum, Sample, cut, essence, is_sound, payload};
-use crate::io::worker::forward::{Buffers, forward_batch};
+use crate::io::worker::forward::{BATCH, Buffers, forward_batch};
 use crate::io::worker::output::{Outlet, Output};
 use crate::wire::vnet_hdr;
 use std::fs;
@@ -422,8 +422,8 @@ fn batch_allocates_nothing() {
                 &peers,
                 &mut buffers,
                 Now::default(),
-                A,
-                tun,
+                (A, tun),
+                BATCH,
             );
             assert_eq!(end.error(), None);
         });
