@@ -17,8 +17,8 @@ const MOST_PORTS: u16 = 4096;
 /// A port keeps its number as long as it is there. The number of a port that went away rests until
 /// no fresh one is left, and then the one that rested longest is given first, so that what the
 /// packet path still holds of the old port is never taken for the new one. Rules and resources keep
-/// theirs for long ([`Interned`]), because a flow remembers the rule that let it in. The keys of networks and subnets outlive
-/// even the process.
+/// theirs for long (`interned`), because a flow remembers the rule that let it in. The keys of
+/// networks and subnets outlive even the process.
 ///
 /// Compiling changes the numbers. Whoever may have to go back compiles with a clone and keeps it
 /// once the policy stands.
