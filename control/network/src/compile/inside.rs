@@ -9,7 +9,8 @@ use std::sync::Arc;
 /// says nothing of where an address is.
 const SHORTEST: u8 = 8;
 
-/// Returns the ranges of all virtual networks and what is behind their gateways.
+/// Returns the ranges of all virtual networks, what is behind their gateways, and the public addresses
+/// that are given out here.
 pub(super) fn ranges(model: &Model, learned: &Learned) -> Arc<AddrSet> {
     let networks = model.vnets.iter();
     let networks = networks.flat_map(|vnet| vnet.address_prefixes.iter().copied());
@@ -17,7 +18,8 @@ pub(super) fn ranges(model: &Model, learned: &Learned) -> Arc<AddrSet> {
     let behind = gateways
         .flat_map(|gateway| learned.behind(gateway))
         .filter(|prefix| prefix.prefix_len() >= SHORTEST);
-    Arc::new(AddrSet::from_prefixes(networks.chain(behind)))
+    let pool = model.public_pool.iter().copied();
+    Arc::new(AddrSet::from_prefixes(networks.chain(behind).chain(pool)))
 }
 
 /// Returns what is behind the gateway of a network: its prefixes and the addresses of its device, but for

@@ -15,9 +15,9 @@ const KEYS: &[&str] = &[
 const PREFIXES: &str = "a list of public IPv4 prefixes such as [\"20.90.0.0/24\"]";
 
 impl Loader<'_> {
-    /// Reads the pool, which the model does not need. Nothing but NICs and NAT gateways may have an
+    /// Reads the pool, of which the model needs where it is. Nothing but NICs and NAT gateways may have an
     /// address of it: whoever gives one out knows only theirs.
-    pub(super) fn public_pool(&self, root: &Section<'_>) {
+    pub(super) fn public_pool(&mut self, root: &Section<'_>) {
         let Some(section) = root.section("publicIPPool", KEYS) else {
             return;
         };
@@ -33,6 +33,7 @@ impl Loader<'_> {
             }
             pool.push(prefix);
         }
+        self.model.public_pool = pool.into_iter().map(|prefix| prefix.value).collect();
     }
 
     fn problem_of(&self, prefix: Ipv4Net, earlier: &[At<Ipv4Net>]) -> Option<Problem> {

@@ -149,6 +149,13 @@ fn items(model: &Model) -> Vec<Item> {
         name: String::new(),
         values: vec![("publicIPAddress", address.to_string())],
     }));
+    if !model.public_pool.is_empty() {
+        items.push(Item {
+            kind: "publicIPPool",
+            name: String::new(),
+            values: vec![("prefixes", set(&model.public_pool))],
+        });
+    }
     items.extend(model.nat_gateways.iter().map(|gateway| Item {
         kind: "natGateway",
         name: gateway.name.clone(),

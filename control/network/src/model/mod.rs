@@ -73,6 +73,8 @@ pub struct Model {
     pub platform: Platform,
     /// The public source of NICs that have no other one.
     pub default_outbound: Option<Ipv4Addr>,
+    /// The public addresses that resources get which name none: ours, whether or not anybody has them.
+    pub public_pool: Vec<Ipv4Net>,
     /// NAT gateways.
     pub nat_gateways: Vec<NatGateway>,
     /// Route tables.

@@ -131,3 +131,12 @@ fn behind_a_gateway_is_neither_its_network_nor_a_peer_of_that() {
         ],
     );
 }
+
+#[test]
+fn public_addresses_that_are_given_out_here_are_inside_whether_or_not_anybody_has_them() {
+    let text = format!("{NETWORKS}[publicIPPool]\nprefixes = [\"20.90.0.0/24\"]\n");
+    let model = config::parse(Path::new("f.toml"), &text, &CATALOG).unwrap();
+    let inside = ranges(&model, &Learned::default());
+    assert!(inside.contains(Ipv4Addr::new(20, 90, 0, 77)));
+    assert!(!inside.contains(Ipv4Addr::new(20, 90, 1, 77)));
+}

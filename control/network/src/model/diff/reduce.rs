@@ -12,6 +12,7 @@ pub(super) fn differing(old: &Model, new: &Model) -> (Model, Model) {
         internet: model.internet.clone(),
         platform: model.platform.clone(),
         default_outbound: model.default_outbound,
+        public_pool: model.public_pool.clone(),
         dns: model.dns.clone(),
         ..Model::default()
     };
