@@ -9,12 +9,13 @@ use tracing::debug;
 /// How far behind everything else such work comes, as `nice` counts it.
 const NICE: i32 = 10;
 
-/// Does something on a thread of its own, which lets all others go first.
+/// Does something on a thread of its own, of this name, which lets all others go first.
 ///
 /// # Errors
 ///
 /// There is no thread for it, or it panicked.
 pub(crate) async fn in_background<R: Send + 'static>(
+    name: &str,
     act: impl FnOnce() -> R + Send + 'static,
 ) -> io::Result<R> {
     let (told, heard) = oneshot::channel();
@@ -26,8 +27,6 @@ pub(crate) async fn in_background<R: Send + 'static>(
         // Who asked may have gone.
         let _ = told.send(act());
     };
-    thread::Builder::new()
-        .name("request".to_owned())
-        .spawn(work)?;
+    thread::Builder::new().name(name.to_owned()).spawn(work)?;
     heard.await.map_err(io::Error::other)
 }

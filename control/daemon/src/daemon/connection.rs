@@ -93,7 +93,7 @@ async fn ask(daemon: &Arc<Daemon>, request: Request, stream: &UnixStream) -> Ans
     let act = move || answer::answer(&daemon, request, asked);
     let work = async {
         match is_template {
-            true => in_background(act).await,
+            true => in_background("template", act).await,
             false => blocking(act).await,
         }
     };

@@ -126,7 +126,10 @@ async fn answer(request: hyper::Request<Incoming>, shared: &Shared) -> hyper::Re
     let api = Arc::clone(&shared.api);
     let (handled, turn) = match Lane::of(&request.method, &request.path) {
         // Templates have turns of the API's own, and take none of those who look and change.
-        Lane::Evaluate => (in_background(move || api.handle(&request)).await, None),
+        Lane::Evaluate => {
+            let handled = in_background("template", move || api.handle(&request)).await;
+            (handled, None)
+        }
         Lane::Read | Lane::Write => {
             let Some(turn) = own.turn(admitted.writes).await else {
                 return refuse(&ArmError::new(
@@ -137,7 +140,7 @@ async fn answer(request: hyper::Request<Incoming>, shared: &Shared) -> hyper::Re
             };
             // A change compiles what it touches; the control socket and packets go first.
             let handled = if admitted.writes {
-                in_background(move || api.handle(&request)).await
+                in_background("change", move || api.handle(&request)).await
             } else {
                 let handled = tokio::task::spawn_blocking(move || api.handle(&request)).await;
                 handled.map_err(std::io::Error::other)
