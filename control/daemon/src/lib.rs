@@ -11,6 +11,7 @@ pub mod fabric;
 #[cfg(test)]
 mod fixtures;
 pub mod https;
+mod memory;
 pub mod platform;
 pub mod protocol;
 pub mod store;

@@ -30,6 +30,7 @@ mod table;
 mod tags;
 
 use crate::daemon::{DEFAULT_PATH, ServerError};
+use crate::memory;
 use clap::{Args, Parser, Subcommand};
 use client::{Client, ClientError};
 use output::Format;
@@ -168,6 +169,7 @@ enum CliError {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    memory::share_arenas();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
